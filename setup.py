@@ -1,0 +1,40 @@
+"""Installs sfmlearner_tf, its commands and the KITTI evaluation; `pip install .` takes the default stack of this Python."""
+
+from pathlib import Path
+
+from setuptools import setup
+
+HERE = Path(__file__).parent
+REQUIREMENTS = [
+    line for line in (HERE / "requirements.txt").read_text().splitlines() if line and not line.startswith("#")
+]
+VERSION = next(
+    line.split('"')[1]
+    for line in (HERE / "sfmlearner_tf" / "__init__.py").read_text().splitlines()
+    if line.startswith("__version__")
+)
+
+setup(
+    name="sfmlearner_tf",
+    version=VERSION,
+    description="SfMLearner in TensorFlow 2: unsupervised learning of depth and ego-motion from video",
+    long_description=(HERE / "README.md").read_text(encoding="utf-8"),
+    long_description_content_type="text/markdown",
+    license="MIT",
+    python_requires=">=3.9",
+    # In a checkout the commands lie in tools/; installed, they are sfmlearner_tf.tools, so that no package named "tools" is left behind.
+    packages=["sfmlearner_tf", "sfmlearner_tf.data", "sfmlearner_tf.tools", "kitti_eval"],
+    package_dir={"sfmlearner_tf.tools": "tools"},
+    package_data={"sfmlearner_tf.data": ["*.csv"], "kitti_eval": ["*.csv"]},
+    install_requires=REQUIREMENTS,
+    extras_require={
+        "gpu": [
+            'tensorflow[and-cuda]==2.15.1; python_version < "3.12" and sys_platform == "linux"',
+            'tensorflow[and-cuda]==2.21.*; python_version >= "3.12" and sys_platform == "linux"',
+        ],
+        "video": ["imageio-ffmpeg>=0.4.9"],
+        "dev": ["pytest>=7", "pytest-xdist>=3", "hypothesis>=6"],
+        "lint": ["ruff==0.17.*; python_version >= \"3.10\"", "mypy==2.4.*; python_version >= \"3.10\""],
+    },
+    entry_points={"console_scripts": ["sfmlearner-train = sfmlearner_tf.train:cli"]},
+)
