@@ -1,0 +1,107 @@
+"""The depth errors of Eigen et al. (NIPS 2014), with the scale, crop and clipping of the SfMLearner evaluation."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import NamedTuple
+
+import numpy as np
+
+# Limits as fractions of the image: top, bottom, left, right (Garg et al., ECCV 2016; Eigen et al., NIPS 2014).
+CROP_FRACTIONS = {
+    "garg": (0.40810811, 0.99189189, 0.03594771, 0.96405229),
+    "eigen": (0.3324324, 0.91351351, 0.0359477, 0.96405229),
+}
+
+
+class DepthErrors(NamedTuple):
+    """Errors of one depth map, or their mean over many; the published tables list them in this order.
+
+    abs_rel: mean of |gt - pred| / gt.            sq_rel: mean of (gt - pred)^2 / gt, metres.
+    rms: sqrt of the mean of (gt - pred)^2, metres.  log_rms: the same of the natural logarithms.
+    a1, a2, a3: share of pixels with max(gt / pred, pred / gt) below 1.25, 1.25^2, 1.25^3.
+    """
+
+    abs_rel: float
+    sq_rel: float
+    rms: float
+    log_rms: float
+    a1: float
+    a2: float
+    a3: float
+
+
+def compute_depth_errors(gt_m: np.ndarray, pred_m: np.ndarray) -> DepthErrors:
+    """The errors of the depths `pred_m` [P] against `gt_m` [P], both in metres, finite and above 0.
+
+    Raises ValueError where the shapes differ, nothing is given, or a depth is not finite and positive.
+    """
+    if gt_m.shape != pred_m.shape or gt_m.ndim != 1 or gt_m.size == 0:
+        raise ValueError(f"depths must be two equal [P] with P > 0, got {gt_m.shape} and {pred_m.shape}")
+    for name, depths in (("ground truth", gt_m), ("prediction", pred_m)):
+        if not np.all(np.isfinite(depths) & (depths > 0)):
+            raise ValueError(f"the {name} holds depths that are not finite and positive")
+    difference = gt_m - pred_m
+    log_difference = np.log(gt_m) - np.log(pred_m)
+    ratio = np.maximum(gt_m / pred_m, pred_m / gt_m)
+    return DepthErrors(
+        abs_rel=float(np.mean(np.abs(difference) / gt_m)),
+        sq_rel=float(np.mean(difference**2 / gt_m)),
+        rms=float(np.sqrt(np.mean(difference**2))),
+        log_rms=float(np.sqrt(np.mean(log_difference**2))),
+        a1=float(np.mean(ratio < 1.25)),
+        a2=float(np.mean(ratio < 1.25**2)),
+        a3=float(np.mean(ratio < 1.25**3)),
+    )
+
+
+def compute_valid_mask(gt_m: np.ndarray, min_depth_m: float, max_depth_m: float, crop: str = "garg") -> np.ndarray:
+    """Bool [H, W]: the pixels of `gt_m` [H, W] (0: no measurement) between the limits and inside the crop.
+
+    crop: garg, eigen or none.
+    """
+    mask = (gt_m > min_depth_m) & (gt_m < max_depth_m)
+    if crop == "none":
+        return mask
+    height, width = gt_m.shape
+    top, bottom, left, right = (np.array(CROP_FRACTIONS[crop]) * [height, height, width, width]).astype(int)
+    inside = np.zeros_like(mask)
+    inside[top:bottom, left:right] = True
+    return mask & inside
+
+
+def compute_median_scale(gt_m: np.ndarray, pred: np.ndarray) -> float:
+    """The factor that gives `pred` [P] the median of `gt_m` [P]: monocular depth knows no scale (paper, section 4.1).
+
+    Raises ValueError where the median of the prediction is not a finite number above 0.
+    """
+    median = float(np.median(pred))
+    if not (np.isfinite(median) and median > 0):
+        raise ValueError(f"the median of the prediction must be finite and above 0, got {median}")
+    return float(np.median(gt_m)) / median
+
+
+def scale_and_clip(
+    gt_m: np.ndarray,
+    pred: np.ndarray,
+    min_depth_m: float = 1e-3,
+    max_depth_m: float = 80.0,
+    scale: float | None = None,
+) -> np.ndarray:
+    """`pred` [P] of one image in metres: times `scale` (None: the median scale against `gt_m` [P]), then clipped.
+
+    Raises ValueError where a depth is not finite.
+    Parity: the limits act after the scale, so that they are metres whatever unit the network predicts in.
+    """
+    if not np.isfinite(pred).all():
+        raise ValueError(f"the prediction holds {np.count_nonzero(~np.isfinite(pred))} values that are not finite")
+    factor = compute_median_scale(gt_m, pred) if scale is None else scale
+    return np.clip(pred * factor, min_depth_m, max_depth_m)
+
+
+def mean_errors(errors: Iterable[DepthErrors]) -> DepthErrors:
+    """The mean over images, each counting the same. Raises ValueError where there is none."""
+    table = np.array(list(errors))
+    if table.size == 0:
+        raise ValueError("there is no image to average over")
+    return DepthErrors(*table.mean(axis=0).tolist())
