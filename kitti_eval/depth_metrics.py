@@ -99,6 +99,12 @@ def scale_and_clip(
     return np.clip(pred * factor, min_depth_m, max_depth_m)
 
 
+def compute_d1_all(gt_px: np.ndarray, pred_px: np.ndarray) -> float:
+    """KITTI 2015's D1-all: percent of disparities [P] that are wrong by at least 3 pixels and by at least 5 percent."""
+    error = np.abs(gt_px - pred_px)
+    return 100 * float(np.mean((error >= 3) & (error >= 0.05 * gt_px)))
+
+
 def mean_errors(errors: Iterable[DepthErrors]) -> DepthErrors:
     """The mean over images, each counting the same. Raises ValueError where there is none."""
     table = np.array(list(errors))

@@ -1,0 +1,153 @@
+"""Depth predictions against KITTI: one image, or all of them over several processes."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from multiprocessing import get_context
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from kitti_eval import depth_metrics
+from kitti_eval.command import UserError
+from kitti_eval.depth_ground_truth import GroundTruth, load_ground_truth
+from kitti_eval.error_maps import draw_error_map, save_error_map
+from kitti_eval.resize import resize_bilinear
+
+# Fewer images than this for each process take longer to share out than to evaluate.
+_IMAGES_PER_PROCESS = 50
+
+
+@dataclass(frozen=True)
+class DepthProtocol:
+    """How predictions are compared; the defaults are the release's.
+
+    ground_truth: eigen, camera, improved or stereo (see `load_ground_truth`). scale: None for the median of each image,
+    else the factor that turns a prediction into metres. crop: garg, eigen or none. Depths in metres.
+    """
+
+    ground_truth: str = "eigen"
+    min_depth_m: float = 1e-3
+    max_depth_m: float = 80.0
+    scale: float | None = None
+    crop: str = "garg"
+
+
+class EvaluationSummary(NamedTuple):
+    """Means over the evaluated images, each counting the same, and which listed images are not in them.
+
+    d1_all: None where no image has disparities. left_out: (image, why).
+    """
+
+    listed: int
+    evaluated: int
+    errors: depth_metrics.DepthErrors
+    d1_all: float | None
+    left_out: list[tuple[str, str]]
+
+
+class ImageResult(NamedTuple):
+    """One evaluated image: errors and D1-all in percent (None without disparities), or why there are none.
+
+    scale: the factor that the prediction was multiplied by. pixels: how many were compared.
+    """
+
+    image_file: str
+    errors: depth_metrics.DepthErrors | None = None
+    scale: float | None = None
+    pixels: int = 0
+    d1_all: float | None = None
+    left_out: str = ""
+
+
+def evaluate_depth_map(
+    truth: GroundTruth, pred: np.ndarray, protocol: DepthProtocol, image_file: str = ""
+) -> ImageResult:
+    """Compares `pred` [h, w], depth in any unit, with the ground truth [H, W] at the latter's size.
+
+    Raises ValueError where the prediction is not finite or, with median scaling, its median is not above 0.
+    """
+    mask = depth_metrics.compute_valid_mask(truth.depth_m, protocol.min_depth_m, protocol.max_depth_m, protocol.crop)
+    if not mask.any():
+        return ImageResult(image_file, left_out="no valid pixel in the ground truth")
+    pred = resize_bilinear(pred, *truth.depth_m.shape)
+    gt_m = truth.depth_m[mask]
+    scale = depth_metrics.compute_median_scale(gt_m, pred[mask]) if protocol.scale is None else protocol.scale
+    limits = protocol.min_depth_m, protocol.max_depth_m
+    errors = depth_metrics.compute_depth_errors(gt_m, depth_metrics.scale_and_clip(gt_m, pred[mask], *limits, scale))
+    d1_all = None
+    if truth.focal_baseline is not None:
+        measured = truth.depth_m > 0
+        gt_m = truth.depth_m[measured]
+        pred_m = depth_metrics.scale_and_clip(gt_m, pred[measured], *limits, scale)
+        d1_all = depth_metrics.compute_d1_all(truth.focal_baseline / gt_m, truth.focal_baseline / pred_m)
+    return ImageResult(image_file, errors, scale, int(mask.sum()), d1_all)
+
+
+def evaluate_image(
+    kitti_dir: Path, image_file: str, pred: np.ndarray, protocol: DepthProtocol, error_map_dir: Path | None = None
+) -> ImageResult:
+    """`evaluate_depth_map` of one listed image; draws its error map too where a folder for it is given.
+
+    Raises UserError naming the image where the prediction or the ground truth is unusable.
+    """
+    truth = load_ground_truth(kitti_dir, image_file, protocol.ground_truth)
+    if truth is None:
+        return ImageResult(image_file, left_out="no ground truth file")
+    try:
+        result = evaluate_depth_map(truth, pred, protocol, image_file)
+    except ValueError as error:
+        raise UserError(f"prediction of {image_file}: {error}") from error
+    if error_map_dir is not None and result.scale is not None:
+        picture = draw_error_map(
+            truth.depth_m, pred * result.scale, protocol.min_depth_m, protocol.max_depth_m, protocol.crop
+        )
+        save_error_map(error_map_dir, image_file, picture)
+    return result
+
+
+def evaluate_images(
+    kitti_dir: Path,
+    image_files: Sequence[str],
+    predictions: Sequence[np.ndarray] | np.ndarray,
+    protocol: DepthProtocol,
+    processes: int = 0,
+    error_map_dir: Path | None = None,
+) -> Iterator[ImageResult]:
+    """The results of all images in their order; `predictions` [N, h, w] belong to `image_files` (N).
+
+    processes: at most so many, 0 for one a core; few images take one.
+    """
+    count = len(image_files)
+    shared = [kitti_dir] * count, image_files, predictions, [protocol] * count, [error_map_dir] * count
+    processes = min(processes or os.cpu_count() or 1, count // _IMAGES_PER_PROCESS)
+    if processes <= 1:
+        yield from map(evaluate_image, *shared)
+        return
+    # Spawned, for a caller with TensorFlow's threads must not fork.
+    pool = ProcessPoolExecutor(processes, get_context("spawn"))
+    try:
+        yield from pool.map(evaluate_image, *shared, chunksize=4)
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def summarize(results: Sequence[ImageResult]) -> EvaluationSummary:
+    """The means over all evaluated images. Raises UserError where not one could be evaluated."""
+    left_out = [(result.image_file, result.left_out) for result in results if result.errors is None]
+    if len(left_out) == len(results):
+        raise UserError(
+            f"none of the {len(results)} listed images can be evaluated; the first, {': '.join(left_out[0])}"
+        )
+    d1_all = [result.d1_all for result in results if result.d1_all is not None]
+    return EvaluationSummary(
+        listed=len(results),
+        evaluated=len(results) - len(left_out),
+        errors=depth_metrics.mean_errors(result.errors for result in results if result.errors is not None),
+        d1_all=float(np.mean(d1_all)) if d1_all else None,
+        left_out=left_out,
+    )

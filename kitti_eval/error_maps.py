@@ -1,0 +1,47 @@
+"""Pictures of depth errors: what was predicted, and where it is wrong."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+from scipy import ndimage
+
+from kitti_eval.depth_metrics import compute_valid_mask
+from kitti_eval.resize import resize_bilinear
+
+# The relative error at which the colours end.
+WORST_ABS_REL = 0.5
+
+
+def draw_error_map(
+    gt_m: np.ndarray, pred_m: np.ndarray, min_depth_m: float = 1e-3, max_depth_m: float = 80.0, crop: str = "garg"
+) -> np.ndarray:
+    """RGB uint8 [2H, W, 3]: above, the prediction (near is bright); below, |gt - pred| / gt from blue (0) to red (0.5).
+
+    gt_m: [H, W], 0 where nothing was measured. pred_m: [h, w], metres. Each compared pixel is drawn 3x3 pixels large.
+    """
+    from matplotlib import colormaps
+
+    pred_m = np.clip(resize_bilinear(pred_m, *gt_m.shape), min_depth_m, max_depth_m)
+    nearness = 1 / pred_m
+    nearness /= np.percentile(nearness, 95)
+    mask = compute_valid_mask(gt_m, min_depth_m, max_depth_m, crop)
+    abs_rel = np.zeros_like(pred_m)
+    abs_rel[mask] = np.abs(gt_m[mask] - pred_m[mask]) / gt_m[mask]
+    drawn = ndimage.maximum_filter(mask, size=3)
+    errors = colormaps["turbo"](ndimage.maximum_filter(abs_rel, size=3) / WORST_ABS_REL)[..., :3] * drawn[..., None]
+    return (255 * np.concatenate([colormaps["magma"](nearness)[..., :3], errors])).astype(np.uint8)
+
+
+def name_error_map(image_file: str) -> str:
+    """The file name of an image's error map: its path without slashes."""
+    return "_".join(Path(image_file).with_suffix(".png").parts)
+
+
+def save_error_map(folder: Path, image_file: str, picture: np.ndarray) -> None:
+    """Writes the picture under `name_error_map` into `folder`, which is made."""
+    import imageio.v3 as imageio
+
+    folder.mkdir(parents=True, exist_ok=True)
+    imageio.imwrite(folder / name_error_map(image_file), picture)
