@@ -1,0 +1,66 @@
+"""Adam as TensorFlow 1's (Kingma and Ba 2015, with the paper's "epsilon hat"), one fused kernel per variable.
+
+Keras's own Adam computes the same from a dozen passes over the 33 million weights, which cost 8 % of a step on a CPU.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import tensorflow as tf
+
+
+class Adam(tf.Module):
+    """The optimiser and its state.
+
+    Args:
+        variables: what it trains, by name.
+        learning_rate, beta1, beta2, epsilon: as in the paper; epsilon is added to the root of the uncorrected moment.
+    """
+
+    def __init__(
+        self,
+        variables: Mapping[str, tf.Variable],
+        learning_rate: float,
+        beta1: float,
+        beta2: float = 0.999,
+        epsilon: float = 1e-8,
+    ) -> None:
+        super().__init__(name="adam")
+        self.learning_rate, self.beta1, self.beta2, self.epsilon = learning_rate, beta1, beta2, epsilon
+        self.variables_by_name = dict(variables)
+        self.moments = {
+            name: (_zeros_like(variable), _zeros_like(variable)) for name, variable in self.variables_by_name.items()
+        }
+        self.iterations = tf.Variable(0, dtype=tf.int64, trainable=False, name="iterations")
+
+    def apply(self, gradients: Sequence[tf.Tensor]) -> None:
+        """Takes one step along `gradients`, in the order of the variables."""
+        step = tf.cast(self.iterations.assign_add(1), tf.float32)
+        for gradient, (name, variable) in zip(gradients, self.variables_by_name.items()):
+            first, second = self.moments[name]
+            tf.raw_ops.ResourceApplyAdam(
+                var=variable.handle,
+                m=first.handle,
+                v=second.handle,
+                beta1_power=tf.pow(self.beta1, step),
+                beta2_power=tf.pow(self.beta2, step),
+                lr=self.learning_rate,
+                beta1=self.beta1,
+                beta2=self.beta2,
+                epsilon=self.epsilon,
+                grad=gradient,
+            )
+
+    def state(self) -> dict[str, tf.Variable]:
+        """What exact resumption needs, under TensorFlow 1's slot names, such as "depth_net/cnv1/weights/Adam_1"."""
+        slots = {
+            f"{name}/{slot}": variable
+            for name, moments in self.moments.items()
+            for slot, variable in zip(("Adam", "Adam_1"), moments)
+        }
+        return {**slots, "train_op/adam_iterations": self.iterations}
+
+
+def _zeros_like(variable: tf.Variable) -> tf.Variable:
+    return tf.Variable(tf.zeros(variable.shape, variable.dtype), trainable=False)

@@ -1,0 +1,137 @@
+"""SfMLearner: the two networks, their joint training step, and what they predict."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import tensorflow as tf
+
+from sfmlearner_tf import checkpoint, sampler
+from sfmlearner_tf.adam import Adam
+from sfmlearner_tf.config import TrainConfig
+from sfmlearner_tf.disp_net import DispNet
+from sfmlearner_tf.losses import Objective, compute_objective
+from sfmlearner_tf.pose_exp_net import PoseExpNet
+
+
+class SfMLearner(tf.Module):
+    """Learns depth and camera motion from video.
+
+    Images go in as uint8 RGB: `target` [B, H, W, 3] and `sources` [B, H, W, 3*N] in temporal order; `intrinsics`
+    are float32 [B, 3, 3] at full size, pixels. Nothing is augmented in here.
+
+    Args:
+        config: options of training; for prediction alone the defaults do.
+    """
+
+    def __init__(self, config: TrainConfig) -> None:
+        super().__init__(name="sfm_learner")
+        self.config = config
+        if config.sampler == "addons":
+            sampler.load_addons_kernel()
+        self.disp_net = DispNet(config.seed)
+        self.pose_exp_net = PoseExpNet(config.num_sources, config.explain, config.seed)
+        side = 32
+        self.disp_net(tf.zeros([1, side, side, 3]))
+        self.pose_exp_net(tf.zeros([1, side, side, 3]), tf.zeros([1, side, side, 3 * config.num_sources]))
+        self.weights = {**self.disp_net.release_variables(), **self.pose_exp_net.release_variables()}
+        self.optimizer = Adam(self.weights, config.learning_rate, config.beta1)
+        self.global_step = tf.Variable(0, dtype=tf.int32, trainable=False, name="global_step")
+        self._compiled_train_step = tf.function(self._train_step, jit_compile=config.jit_compile)
+        self._compiled_forward = tf.function(self._forward)
+        self._compiled_disparities = tf.function(self._disparities)
+        self._compiled_poses = tf.function(self._poses)
+
+    def forward(self, target: tf.Tensor, sources: tf.Tensor, intrinsics: tf.Tensor) -> dict[str, Any]:
+        """What the networks make of a batch, without learning from it.
+
+        Returns:
+            depth: S of [B, h, w, 1], camera z, arbitrary scale, from the finest scale on;
+            poses: [B, N, 6], target to source, (tx, ty, tz, rx, ry, rz), radians;
+            masks: S of [B, h, w, N] in [0, 1], or () without masks;
+            projected: S of [B, h, w, 3*N] in [-1, 1], the sources warped into the target;
+            losses: total, pixel, smooth and explain, scalars.
+        """
+        return self._compiled_forward(target, sources, intrinsics)
+
+    def train_step(self, target: tf.Tensor, sources: tf.Tensor, intrinsics: tf.Tensor) -> dict[str, tf.Tensor]:
+        """One step of Adam; returns the scalars total, pixel, smooth and explain from before it."""
+        return self._compiled_train_step(target, sources, intrinsics)
+
+    def predict_depth(self, images: tf.Tensor) -> tf.Tensor:
+        """Depth [B, H, W, 1], camera z, arbitrary scale, of images uint8 [B, H, W, 3]."""
+        return 1 / self._compiled_disparities(images)[0]
+
+    def predict_pose(self, target: tf.Tensor, sources: tf.Tensor) -> tf.Tensor:
+        """Poses [B, N, 6], target to source, as (tx, ty, tz, rx, ry, rz) in the unit of depth and radians."""
+        return self._compiled_poses(target, sources)
+
+    def save(self, checkpoint_dir: str) -> str:
+        """Writes weights, step and optimiser to `checkpoint_dir`/model-<step>; returns that path."""
+        return checkpoint.Checkpoints(checkpoint_dir, self.state()).save_step(int(self.global_step))
+
+    def restore(self, path: str) -> None:
+        """Reads any checkpoint under the release's names, the 2017 ones included.
+
+        The optimiser's state is read too where it is there.
+
+        Raises:
+            UserError: no such checkpoint, or a variable is missing or of another shape; all such are listed.
+        """
+        checkpoint.restore(path, {**self.weights, checkpoint.GLOBAL_STEP: self.global_step}, self.optimizer.state())
+
+    def state(self) -> dict[str, tf.Variable]:
+        """All that a checkpoint holds, by name."""
+        return {**self.weights, checkpoint.GLOBAL_STEP: self.global_step, **self.optimizer.state()}
+
+    def _objective(self, target: tf.Tensor, sources: tf.Tensor, intrinsics: tf.Tensor) -> tuple[Any, ...]:
+        target, sources = preprocess(target), preprocess(sources)
+        disparities = self.disp_net(target)[: self.config.num_scales]
+        poses, mask_logits = self.pose_exp_net(target, sources)
+        objective = compute_objective(self.config, target, sources, intrinsics, disparities, poses, mask_logits)
+        return disparities, poses, objective
+
+    def _forward(self, target: tf.Tensor, sources: tf.Tensor, intrinsics: tf.Tensor) -> dict[str, Any]:
+        disparities, poses, objective = self._objective(target, sources, intrinsics)
+        return {
+            "depth": tuple(1 / disparity for disparity in disparities),
+            "poses": poses,
+            "masks": objective.masks,
+            "projected": objective.projected,
+            "losses": _scalars(objective),
+        }
+
+    def _train_step(self, target: tf.Tensor, sources: tf.Tensor, intrinsics: tf.Tensor) -> dict[str, tf.Tensor]:
+        with tf.GradientTape(watch_accessed_variables=False) as tape:
+            tape.watch(list(self.weights.values()))
+            _, _, objective = self._objective(target, sources, intrinsics)
+            total = objective.total
+        self.optimizer.apply(tape.gradient(total, list(self.weights.values()), unconnected_gradients="zero"))
+        self.global_step.assign_add(1)
+        return _scalars(objective)
+
+    def _disparities(self, images: tf.Tensor) -> tuple[tf.Tensor, ...]:
+        return self.disp_net(preprocess(images))
+
+    def _poses(self, target: tf.Tensor, sources: tf.Tensor) -> tf.Tensor:
+        return self.pose_exp_net(preprocess(target), preprocess(sources))[0]
+
+
+def preprocess(images_u8: tf.Tensor) -> tf.Tensor:
+    """From uint8 to float32 in [-1, 1].
+
+    Raises:
+        ValueError: images of another type.
+    """
+    if images_u8.dtype != tf.uint8:
+        raise ValueError(f"images must be uint8, got {images_u8.dtype.name}")
+    return tf.image.convert_image_dtype(images_u8, tf.float32) * 2 - 1
+
+
+def _scalars(objective: Objective) -> dict[str, tf.Tensor]:
+    return {
+        "total": objective.total,
+        "pixel": objective.pixel,
+        "smooth": objective.smooth,
+        "explain": objective.explain,
+    }

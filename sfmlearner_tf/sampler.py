@@ -1,0 +1,133 @@
+"""The differentiable warp: bilinear sampling at projected coordinates (paper section 3.2, equation 2 and figure 3).
+
+Two kernels compute the same: "native", made of plain TensorFlow operations with a hand-written gradient, runs and
+compiles everywhere; "addons" is the compiled `tfa.image.resampler`, where tensorflow-addons exists.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable
+
+import tensorflow as tf
+
+from sfmlearner_tf import geometry
+
+KERNELS = ("native", "addons")
+
+
+def bilinear_sampler(images: tf.Tensor, coords: tf.Tensor, kernel: str = "native") -> tf.Tensor:
+    """Samples images at fractional pixel coordinates.
+
+    Args:
+        images: [B, Hs, Ws, C], floating point.
+        coords: [B, Ht, Wt, 2] as (x, y) in pixels of `images`; (0, 0) is the centre of the top left pixel.
+        kernel: "native" or "addons".
+
+    Returns:
+        [B, Ht, Wt, C]. A point samples to 0, with a zero gradient, unless 0 <= x < Ws-1 and 0 <= y < Hs-1;
+        so does one that is NaN or infinite.
+
+    Raises:
+        ValueError: a tensor of another rank, or an unknown kernel.
+        ImportError: "addons" without tensorflow-addons.
+    """
+    if images.shape.rank != 4 or coords.shape.rank != 4 or coords.shape[-1] != 2:
+        raise ValueError(
+            f"images must be [B, Hs, Ws, C] and coords [B, Ht, Wt, 2], got {images.shape} and {coords.shape}"
+        )
+    if kernel not in KERNELS:
+        raise ValueError(f"kernel must be one of {', '.join(KERNELS)}, got {kernel!r}")
+    return _sample(images, *tf.unstack(coords, axis=-1), kernel)
+
+
+def projective_inverse_warp(
+    image: tf.Tensor, depth: tf.Tensor, pose: tf.Tensor, intrinsics: tf.Tensor, kernel: str = "native"
+) -> tf.Tensor:
+    """Synthesises the target view from a source image.
+
+    Args:
+        image: [B, H, W, C], the source view.
+        depth: [B, H, W], camera z of the target view, arbitrary scale.
+        pose: [B, 6], target to source, as (tx, ty, tz, rx, ry, rz) in the unit of depth and radians.
+        intrinsics: [B, 3, 3] at this image size, pixels.
+        kernel: see `bilinear_sampler`.
+
+    Returns:
+        [B, H, W, C], 0 where the target pixel falls outside the source image.
+
+    Raises:
+        ValueError: a tensor of another shape.
+    """
+    if image.shape.rank != 4 or depth.shape.rank != 3 or pose.shape[1:] != [6] or intrinsics.shape[1:] != [3, 3]:
+        raise ValueError(
+            "image must be [B, H, W, C], depth [B, H, W], pose [B, 6] and intrinsics [B, 3, 3], "
+            f"got {image.shape}, {depth.shape}, {pose.shape} and {intrinsics.shape}"
+        )
+    points_tgt = geometry.pixel2cam(depth, intrinsics)
+    src_T_tgt = geometry.pose_vec2mat(pose)  # noqa: N806
+    coords = geometry.cam2pixel(points_tgt, intrinsics @ src_T_tgt[:, :3])
+    x, y = (tf.reshape(row, tf.shape(depth)) for row in tf.unstack(coords, axis=1))
+    return _sample(image, x, y, kernel)
+
+
+def _sample(images: tf.Tensor, x: tf.Tensor, y: tf.Tensor, kernel: str) -> tf.Tensor:
+    height, width = tf.shape(images)[1], tf.shape(images)[2]
+    # Parity: the release takes its weights from clipped neighbours, so they cancel from the last row and column on
+    # (test_sampler.py::test_border). A NaN fails every comparison.
+    inside = (x >= 0) & (x < tf.cast(width - 1, x.dtype)) & (y >= 0) & (y < tf.cast(height - 1, y.dtype))
+    x, y = (tf.where(inside, values, tf.zeros_like(values)) for values in (x, y))
+    inside = tf.cast(inside, images.dtype)
+    if kernel == "native":
+        return _native_kernel(images, x, y, inside)
+    return load_addons_kernel()(images, tf.stack([x, y], axis=-1)) * inside[..., tf.newaxis]
+
+
+@tf.custom_gradient
+def _native_kernel(
+    images: tf.Tensor, x: tf.Tensor, y: tf.Tensor, inside: tf.Tensor
+) -> tuple[tf.Tensor, Callable[[tf.Tensor], tuple]]:
+    """Bilinear interpolation of [B, Hs, Ws, C] at x and y [B, Ht, Wt], which must lie in the image, times `inside`."""
+    shape = tf.shape(images)
+    batch, height, width, channels = shape[0], shape[1], shape[2], shape[3]
+    left, top = tf.floor(x), tf.floor(y)
+    right_share, lower_share = (tf.cast(fraction, images.dtype)[..., tf.newaxis] for fraction in (x - left, y - top))
+    inside = inside[..., tf.newaxis]
+    left_share, upper_share = inside - inside * right_share, inside - inside * lower_share
+    lower_share *= inside
+    right_share *= inside
+
+    columns = [tf.cast(left, tf.int32), tf.minimum(tf.cast(left, tf.int32) + 1, width - 1)]
+    rows = [tf.cast(top, tf.int32), tf.minimum(tf.cast(top, tf.int32) + 1, height - 1)]
+    rows = [(row + tf.range(batch)[:, tf.newaxis, tf.newaxis] * height) * width for row in rows]
+    indices = [row + column for row in rows for column in columns]
+    flat_images = tf.reshape(images, [-1, channels])
+    upper_left, upper_right, lower_left, lower_right = (tf.gather(flat_images, index) for index in indices)
+
+    upper = left_share * upper_left + right_share * upper_right
+    lower = left_share * lower_left + right_share * lower_right
+
+    def gradient(upstream: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor, None]:
+        along_x = upper_share * (upper_right - upper_left) + lower_share * (lower_right - lower_left)
+        grad_x = tf.reduce_sum(upstream * along_x, axis=-1)
+        grad_y = tf.reduce_sum(upstream * (lower - upper), axis=-1)
+        # One scatter for the four corners; nothing of it runs where the images need no gradient, as in training.
+        shares = [v * h for v in (upper_share, lower_share) for h in (left_share, right_share)]
+        grad_images = tf.math.unsorted_segment_sum(
+            tf.stack([share * upstream for share in shares]), tf.stack(indices), batch * height * width
+        )
+        return tf.reshape(grad_images, shape), tf.cast(grad_x, x.dtype), tf.cast(grad_y, y.dtype), None
+
+    return upper_share * upper + lower_share * lower, gradient
+
+
+def load_addons_kernel() -> Callable[[tf.Tensor, tf.Tensor], tf.Tensor]:
+    """The compiled `tfa.image.resampler`.
+
+    Raises:
+        ImportError: tensorflow-addons is not installed, or does not fit this TensorFlow.
+    """
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # It announces its end of life on every import.
+        import tensorflow_addons as tfa
+    return tfa.image.resampler
