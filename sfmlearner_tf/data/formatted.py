@@ -1,18 +1,30 @@
 """The release's on-disk training format.
 
-<dataset_dir>/train.txt, val.txt            one example a line: "<folder> <frame>"
-<dataset_dir>/<folder>/<frame>.jpg          seq_length frames from left to right in temporal order, the target in the middle
-<dataset_dir>/<folder>/<frame>_cam.txt      fx,0.,cx,0.,fy,cy,0.,0.,1.   in pixels of one frame
+<dataset_dir>/train.txt, val.txt         one example a line: "<folder> <frame>"
+<dataset_dir>/<folder>/<frame>.jpg       seq_length frames, left to right in temporal order, the target in the middle
+<dataset_dir>/<folder>/<frame>_cam.txt   fx,0.,cx,0.,fy,cy,0.,0.,1.   in pixels of one frame
+
+Files are written aside and then renamed: each is there whole or not at all, even after a kill.
 """
 
 from __future__ import annotations
 
+import contextlib
+import io
 import os
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 import numpy as np
+from PIL import Image
 
 from sfmlearner_tf.command import UserError
+
+# What scipy.misc.imsave wrote for the release.
+JPEG_QUALITY = 75
+JPEG_END = b"\xff\xd9"
+SPLIT_SEED = 8964
+VALIDATION_SHARE = 0.1
 
 
 class Example(NamedTuple):
@@ -62,6 +74,65 @@ def read_intrinsics(path: str) -> np.ndarray:
     if matrix[0] <= 0 or matrix[4] <= 0:
         raise UserError(f"{path}: expected positive focal lengths, found fx={matrix[0]:g} and fy={matrix[4]:g}")
     return matrix.reshape(3, 3)
+
+
+def write_example(dump_root: str, example: Example, images: Sequence[Image.Image], camera: tuple[float, ...]) -> None:
+    """Writes one example: `images` of one size in temporal order, `camera` (fx, fy, cx, cy) in their pixels.
+
+    Raises OSError where a file cannot be written.
+    """
+    fx, fy, cx, cy = camera
+    write_whole(example.camera_path(dump_root), b"%f,0.,%f,0.,%f,%f,0.,0.,1." % (fx, cx, fy, cy))
+    width, height = images[0].size
+    strip = Image.new("RGB", (width * len(images), height))
+    for position, image in enumerate(images):
+        strip.paste(image, (width * position, 0))
+    encoded = io.BytesIO()
+    strip.save(encoded, "JPEG", quality=JPEG_QUALITY)
+    write_whole(example.image_path(dump_root), encoded.getvalue())
+
+
+def is_complete(dump_root: str, example: Example) -> bool:
+    """Whether both files of the example are there and whole."""
+    try:
+        with open(example.image_path(dump_root), "rb") as file:
+            file.seek(-len(JPEG_END), os.SEEK_END)
+            if file.read() != JPEG_END:
+                return False
+        read_intrinsics(example.camera_path(dump_root))
+    except (OSError, UserError):
+        return False
+    return True
+
+
+def write_splits(dump_root: str, examples: Iterable[Example]) -> tuple[int, int]:
+    """Lists the complete examples in train.txt and, about a tenth of them, in val.txt; returns the lengths of the two.
+
+    Every example takes one draw in sorted order, complete or not, so that a repaired one changes no other's list.
+    """
+    random = np.random.RandomState(SPLIT_SEED)
+    lists: dict[str, list[str]] = {"train": [], "val": []}
+    for example in sorted(examples):
+        name = "val" if random.random_sample() < VALIDATION_SHARE else "train"
+        if is_complete(dump_root, example):
+            lists[name].append(f"{example.folder} {example.frame}\n")
+    for name, lines in lists.items():
+        write_whole(os.path.join(dump_root, f"{name}.txt"), "".join(lines).encode())
+    return len(lists["train"]), len(lists["val"])
+
+
+def write_whole(path: str, content: bytes) -> None:
+    """Writes a file, and its folder where need be, so that it is never seen in part. Raises OSError."""
+    aside = f"{path}.part"
+    os.makedirs(os.path.dirname(path) or ".", exist_ok=True)
+    try:
+        with open(aside, "wb") as file:
+            file.write(content)
+        os.replace(aside, path)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            os.remove(aside)
+        raise
 
 
 def _read_text(path: str, expected: str) -> str:

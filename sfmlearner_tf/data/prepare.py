@@ -1,0 +1,192 @@
+"""Turns sequences into training examples in one pass: each frame is decoded and resized once, whatever the length.
+
+A sequence is cut into parts for the worker processes. A worker slides a window over its part, writes the examples in
+it, and hands back the first and last frames; of these the main process makes the few examples that lie across cuts.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import multiprocessing
+import os
+import signal
+import threading
+from collections import deque
+from collections.abc import Generator, Iterable, Iterator, Mapping
+from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass, replace
+from multiprocessing.connection import wait
+from typing import Any, NamedTuple
+
+from tqdm import tqdm
+
+from sfmlearner_tf.command import UserError
+from sfmlearner_tf.data.formatted import Example, is_complete, write_example, write_whole
+from sfmlearner_tf.data.frames import DamagedFrame, Geometry, LoadedFrame, load_frames
+from sfmlearner_tf.data.sequences import Note, Sequence, runs
+
+# Long enough that the frames handed back are few, short enough that all workers are busy and the progress bar moves.
+PART_LENGTH = 32
+OPTIONS_FILE = "prepared_with.json"
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """What is made of the frames, and where it goes."""
+
+    dump_root: str
+    seq_length: int
+    geometry: Geometry
+
+
+class Part(NamedTuple):
+    """A stretch of one sequence; `follows` where it goes on from the part before it."""
+
+    sequence: Sequence
+    follows: bool
+
+
+class Made(NamedTuple):
+    """What a worker hands back: the part's first and last seq_length - 1 frames, and what went wrong."""
+
+    first: list[LoadedFrame | DamagedFrame]
+    last: list[LoadedFrame | DamagedFrame]
+    notes: list[Note]
+
+
+def claim_folder(dump_root: str, options: Mapping[str, Any]) -> None:
+    """Records the options in the folder, so that no later run mixes in others. Raises UserError where they differ."""
+    path = os.path.join(dump_root, OPTIONS_FILE)
+    if not os.path.exists(path):
+        if os.path.exists(os.path.join(dump_root, "train.txt")):
+            raise UserError(
+                f"--dump_root: expected a new folder, found a train.txt without {OPTIONS_FILE} in {dump_root}"
+            )
+        try:
+            write_whole(path, (json.dumps(options, indent=1) + "\n").encode())
+        except OSError as error:
+            raise UserError(f"--dump_root: expected a writable folder, found {dump_root}: {error.strerror}") from None
+        return
+    try:
+        with open(path, encoding="utf-8") as file:
+            found = json.load(file)
+    except (OSError, ValueError) as error:
+        raise UserError(f"{path}: expected the options of an earlier run, found: {error}") from None
+    for name, value in options.items():
+        if found.get(name) != value:
+            raise UserError(
+                f"--{name}: expected {found.get(name)!r}, with which {dump_root} was prepared, found {value!r} "
+                "(take another --dump_root for other options)"
+            )
+
+
+def unfinished(sequences: Iterable[Sequence], recipe: Recipe) -> list[Sequence]:
+    """The parts of the sequences whose examples are not there yet, or not whole."""
+    parts = []
+    for sequence in sequences:
+        if not os.path.isdir(os.path.join(recipe.dump_root, sequence.folder)):
+            parts.append(sequence)
+            continue
+        examples = enumerate(sequence.examples(recipe.seq_length))
+        missing = [index for index, example in examples if not is_complete(recipe.dump_root, example)]
+        parts += [sequence.cut(run[0], run[-1] + 1, recipe.seq_length) for run in runs(missing)]
+    return parts
+
+
+def make_examples(sequences: list[Sequence], recipe: Recipe, num_threads: int = 1) -> Iterator[Note]:
+    """Makes every example of the sequences with `num_threads` worker processes, and yields what goes wrong on the way.
+
+    A damaged frame or a file that cannot be written costs only the examples that it belongs to.
+    """
+    last: list[LoadedFrame | DamagedFrame] = []
+    total = sum(len(sequence.frames) for sequence in sequences)
+    results = _make_parts(_parts(sequences, recipe.seq_length), recipe, num_threads)
+    with contextlib.closing(results), tqdm(total=total, unit=" frames", disable=None) as progress:
+        for part, made in results:
+            yield from made.notes
+            if part.follows:
+                across = [*last, *made.first]
+                for start in range(len(across) - recipe.seq_length + 1):
+                    yield from _make_example(across[start : start + recipe.seq_length], part.sequence, recipe)
+            last = made.last
+            progress.update(len(part.sequence.frames))
+
+
+def _parts(sequences: Iterable[Sequence], seq_length: int) -> Iterator[Part]:
+    for sequence in sequences:
+        length = len(sequence.frames)
+        count = max(1, length // max(PART_LENGTH, seq_length))
+        for index in range(count):
+            frames = sequence.frames[length * index // count : length * (index + 1) // count]
+            yield Part(replace(sequence, frames=frames), follows=index > 0)
+
+
+def _make_parts(parts: Iterable[Part], recipe: Recipe, num_threads: int) -> Generator[tuple[Part, Made], None, None]:
+    """Makes the parts and yields them in their order; only a few are under way at a time, so that memory is bounded."""
+    if num_threads == 1:
+        for part in parts:
+            yield part, _make_part(part.sequence, recipe)
+        return
+    executor = ProcessPoolExecutor(num_threads, multiprocessing.get_context("spawn"), _start_worker)
+    try:
+        under_way: deque[tuple[Part, Future[Made]]] = deque()
+        for part in parts:
+            under_way.append((part, executor.submit(_make_part, part.sequence, recipe)))
+            if len(under_way) > 2 * num_threads:
+                first, future = under_way.popleft()
+                yield first, future.result()
+        for part, future in under_way:
+            yield part, future.result()
+    except BrokenProcessPool:
+        raise UserError(
+            "a worker process was killed, perhaps for want of memory: run again, with fewer --num_threads"
+        ) from None
+    finally:
+        executor.shutdown(cancel_futures=True)
+
+
+def _start_worker() -> None:
+    """Leaves Ctrl-C to the main process; where that is killed, the worker ends at once instead of waiting for ever."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+
+    def follow_parent() -> None:
+        wait([parent.sentinel])
+        os._exit(1)
+
+    threading.Thread(target=follow_parent, daemon=True).start()
+
+
+def _make_part(sequence: Sequence, recipe: Recipe) -> Made:
+    reach = recipe.seq_length - 1
+    first: list[LoadedFrame | DamagedFrame] = []
+    window: deque[LoadedFrame | DamagedFrame] = deque(maxlen=recipe.seq_length)
+    notes: list[Note] = []
+    for frame in load_frames(sequence.frames, recipe.geometry):
+        if isinstance(frame, DamagedFrame):
+            notes.append(Note("damaged frame", f"{frame.path}: {frame.reason}", lost=True))
+        if len(first) < reach:
+            first.append(frame)
+        window.append(frame)
+        if len(window) == recipe.seq_length:
+            notes += _make_example(list(window), sequence, recipe)
+    return Made(first, list(window)[-reach:], notes)
+
+
+def _make_example(window: list[LoadedFrame | DamagedFrame], sequence: Sequence, recipe: Recipe) -> list[Note]:
+    loaded = [frame for frame in window if isinstance(frame, LoadedFrame)]
+    if len(loaded) < len(window):
+        return []
+    target = loaded[len(loaded) // 2]
+    example = Example(sequence.folder, target.name)
+    if len({frame.full_size for frame in loaded}) > 1:
+        return [Note("frames of different sizes", f"{example.folder} {example.frame}", lost=True)]
+    camera = recipe.geometry.scale(sequence.intrinsics, target.full_size)
+    try:
+        write_example(recipe.dump_root, example, [frame.image for frame in loaded], camera)
+    except OSError as error:
+        return [Note("not written", f"{example.image_path(recipe.dump_root)}: {error.strerror}", lost=True)]
+    return []

@@ -1,0 +1,70 @@
+"""Which KITTI scenes are held out for testing, which frames are tested, and which frames show no camera motion.
+
+The tables beside this file are compact: a scene is a drive's name without `_sync`, and "3 7-9" stands for 3, 7, 8, 9.
+"""
+
+from __future__ import annotations
+
+import csv
+from collections import defaultdict
+from collections.abc import Collection, Mapping
+from pathlib import Path
+
+from sfmlearner_tf.command import UserError
+
+STEREO_TEST_IMAGES = 200
+
+StaticFrames = Mapping[str, Collection[int]]
+"""Frame numbers without camera motion, by the name of the drive (for other datasets: of the sequence)."""
+
+
+def held_out_scenes(split: str) -> list[str]:
+    """The scenes that `split` ("eigen" or "stereo") holds out, e.g. "2011_09_26_drive_0117"."""
+    return [scene for name, scene in _rows("test_scenes.csv") if name == split]
+
+
+def evaluation_files(split: str) -> list[str]:
+    """The test images in the published order, below KITTI raw ("eigen") or the 2015 stereo benchmark ("stereo")."""
+    if split == "stereo":
+        return [f"training/image_2/{number:06d}_10.png" for number in range(STEREO_TEST_IMAGES)]
+    return [
+        f"{scene[:10]}/{scene}_sync/image_02/data/{number:010d}.png"
+        for scene, frames in _rows("eigen_test_frames.csv")
+        for number in _expand(frames)
+    ]
+
+
+def static_frames() -> dict[str, list[int]]:
+    """The frames of KITTI raw in which the camera stands still, by drive (e.g. "2011_09_26_drive_0009_sync")."""
+    return {f"{scene}_sync": _expand(frames) for scene, frames in _rows("static_frames.csv")}
+
+
+def read_static_frames(path: str) -> dict[str, list[int]]:
+    """Reads a list of static frames, one `<date> <drive> <frame>` a line as the release has them; the date is not used.
+
+    Raises UserError for a file that cannot be read and for a line of another shape.
+    """
+    try:
+        lines = Path(path).read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"--static_frames_file: expected a list of frames, found: {error}") from None
+    frames = defaultdict(list)
+    for number, line in enumerate(lines, start=1):
+        words = line.split()
+        if len(words) != 3 or not words[2].isdecimal():
+            raise UserError(f'{path} line {number}: expected "<date> <drive> <frame number>", found {line!r}')
+        frames[words[1]].append(int(words[2]))
+    return dict(frames)
+
+
+def _rows(table: str) -> list[list[str]]:
+    with open(Path(__file__).with_name(table), encoding="utf-8", newline="") as file:
+        return list(csv.reader(file))[1:]
+
+
+def _expand(ranges: str) -> list[int]:
+    numbers: list[int] = []
+    for item in ranges.split():
+        first, _, last = item.partition("-")
+        numbers.extend(range(int(first), int(last or first) + 1))
+    return numbers

@@ -1,0 +1,167 @@
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from kitti_tree import write_drive
+from PIL import Image
+
+from sfmlearner_tf.data.formatted import read_intrinsics, read_split
+
+COMMAND = [sys.executable, str(Path(__file__).parents[2] / "tools" / "prepare_train_data.py")]
+DRIVE = "2011_09_26_drive_0001_sync"
+STATIC_DRIVE = "2011_09_26_drive_0009_sync"
+
+
+def command(dataset_dir, dump_root, *options, dataset_name="kitti_raw", seq_length=3):
+    return [
+        *COMMAND,
+        f"--dataset_dir={dataset_dir}",
+        f"--dataset_name={dataset_name}",
+        f"--dump_root={dump_root}",
+        f"--seq_length={seq_length}",
+        "--img_height=32",
+        "--img_width=48",
+        "--num_threads=1",
+        *options,
+    ]
+
+
+def prepare(*arguments, **names):
+    return subprocess.run(command(*arguments, **names), capture_output=True, text=True, check=False, timeout=120)
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(folder)): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
+
+
+@pytest.fixture(scope="module")
+def dataset(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("kitti_raw")
+    write_drive(folder, DRIVE, range(40))
+    write_drive(folder, "2011_09_26_drive_0002_sync", range(4), cameras=["02"])
+    return folder
+
+
+def test_worker_processes_and_one_process_write_the_same_files(dataset, tmp_path):
+    alone = prepare(dataset, tmp_path / "alone")
+    assert alone.returncode == 0, alone.stderr
+    assert alone.stderr == ""
+    assert "missing camera: 1" in alone.stdout
+    assert "84 frames decoded" in alone.stdout
+    shared_out = prepare(dataset, tmp_path / "shared", "--num_threads=2")
+    assert shared_out.returncode == 0, shared_out.stderr
+    assert contents(tmp_path / "alone") == contents(tmp_path / "shared")
+    train, val = read_split(str(tmp_path / "alone"), "train"), read_split(str(tmp_path / "alone"), "val")
+    assert len(train) + len(val) == 38 + 38 + 2
+    with Image.open(val[0].image_path(str(tmp_path / "alone"))) as strip:
+        assert strip.size == (3 * 48, 32)
+
+
+@pytest.mark.parametrize(("split", "expected"), [("kitti_raw_eigen", 76), ("kitti_raw_stereo", 78)])
+def test_scenes_of_the_split_are_held_out(dataset, tmp_path, split, expected):
+    result = prepare(dataset, tmp_path, dataset_name=split)
+    assert result.returncode == 0, result.stderr
+    assert f"{expected} examples" in result.stdout
+    assert ("scene held out: 1\n    2011_09_26_drive_0002_sync" in result.stdout) == (split == "kitti_raw_eigen")
+    assert "missing date: 4" in result.stdout
+
+
+def test_static_frames_are_left_out_unless_kept(tmp_path):
+    write_drive(tmp_path / "data", STATIC_DRIVE, range(376, 395), cameras=["02"])
+    left_out = prepare(tmp_path / "data", tmp_path / "moving")
+    assert left_out.returncode == 0, left_out.stderr
+    # By the table, 376-385 move, and 388, 389 and 393 are too few.
+    assert "static frames left out: 6" in left_out.stdout
+    assert "frames in stretches too short: 3" in left_out.stdout
+    assert "8 examples" in left_out.stdout
+    assert "17 examples" in prepare(tmp_path / "data", tmp_path / "all", "--keep_static_frames").stdout
+
+
+def test_the_real_drive_has_76_examples(shared, tmp_path):
+    result = prepare(
+        shared / "data" / "kitti_raw", tmp_path, "--keep_static_frames", "--img_height=128", "--img_width=416"
+    )
+    assert result.returncode == 0, result.stderr
+    assert "78 frames decoded" in result.stdout
+    assert "76 examples" in result.stdout
+    intrinsics = read_intrinsics(str(tmp_path / "2011_09_26_drive_0052_sync_02" / "0000000010_cam.txt"))
+    assert intrinsics[0, 0] == pytest.approx(721.5377 * 416 / 1242)
+    assert intrinsics[1, 2] == pytest.approx(172.854 * 128 / 375)
+
+
+def test_a_second_run_repairs_and_decodes_only_what_it_needs(dataset, tmp_path):
+    assert prepare(dataset, tmp_path).returncode == 0
+    whole = contents(tmp_path)
+    (tmp_path / f"{DRIVE}_03" / "0000000020.jpg").write_bytes(b"cut short")
+    (tmp_path / "train.txt").unlink()
+    again = prepare(dataset, tmp_path)
+    assert again.returncode == 0, again.stderr
+    assert "3 frames decoded" in again.stdout
+    assert contents(tmp_path) == whole
+
+
+def test_a_damaged_frame_is_named_and_ends_with_status_1_after_all_else_is_written(tmp_path):
+    write_drive(tmp_path / "data", DRIVE, range(10), cameras=["02"])
+    damaged = tmp_path / "data" / "2011_09_26" / DRIVE / "image_02" / "data" / "0000000004.png"
+    damaged.write_bytes(damaged.read_bytes()[:500])
+    result = prepare(tmp_path / "data", tmp_path / "out")
+    assert result.returncode == 1
+    assert f"damaged frame: 1\n    {damaged}: " in result.stdout
+    assert "error: 3 of 8 examples lost" in result.stderr
+    assert "Traceback" not in result.stderr
+    listed = "".join((tmp_path / "out" / f"{name}.txt").read_text() for name in ("train", "val"))
+    assert sorted(int(line.split()[1]) for line in listed.splitlines()) == [1, 2, 6, 7, 8]
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--seq_length=4"], "--seq_length: expected an odd number from 3 on, found 4"),
+        (["--seq_length=1"], "--seq_length: expected an odd number from 3 on, found 1"),
+        (["--img_height=31"], "--img_height: expected at least 32 pixels, found 31"),
+        (["--img_width=0"], "--img_width: expected at least 32 pixels, found 0"),
+        (["--num_threads=0"], "--num_threads: expected at least 1, found 0"),
+        (["--dataset_name=kitty"], "--dataset_name"),
+        (["--dataset_dir=/nowhere"], "--dataset_dir: expected a folder, found no such folder: /nowhere"),
+        (["--dump_root=/dev/null/out"], "--dump_root: expected a writable folder"),
+        (["--seq_length=41"], "expected 41 neighbouring frames of kitti_raw, found none"),
+    ],
+)
+def test_mistakes_end_in_one_line(dataset, tmp_path, options, message):
+    result = prepare(dataset, tmp_path / "out", *options)
+    assert result.returncode == 1
+    assert message in result.stderr
+    assert len(result.stderr.splitlines()) == 1
+    assert not (tmp_path / "out").exists()
+
+
+def test_other_options_in_the_same_folder_are_refused(dataset, tmp_path):
+    assert prepare(dataset, tmp_path).returncode == 0
+    whole = contents(tmp_path)
+    result = prepare(dataset, tmp_path, "--img_width=64")
+    assert result.returncode == 1
+    assert "--img_width: expected 48" in result.stderr
+    assert contents(tmp_path) == whole
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
+def test_a_run_that_is_stopped_halfway_is_finished_by_the_next(tmp_path, number):
+    write_drive(tmp_path / "data", DRIVE, range(200), cameras=["02"])
+    assert prepare(tmp_path / "data", tmp_path / "undisturbed").returncode == 0
+    process = subprocess.Popen(
+        command(tmp_path / "data", tmp_path / "out", "--num_threads=2"), stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    )
+    while process.poll() is None and not list((tmp_path / "out").rglob("*.jpg")):
+        time.sleep(0.005)
+    process.send_signal(number)
+    _, errors = process.communicate(timeout=60)
+    assert not (tmp_path / "out" / "train.txt").exists(), "stopped too late to show anything"
+    if number == signal.SIGINT:
+        assert process.returncode == 130
+        assert errors.decode().splitlines()[-1] == "stopped by Ctrl-C"
+        assert b"Traceback" not in errors
+    assert prepare(tmp_path / "data", tmp_path / "out").returncode == 0
+    assert contents(tmp_path / "out") == contents(tmp_path / "undisturbed")

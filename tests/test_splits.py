@@ -1,0 +1,39 @@
+import pytest
+
+from sfmlearner_tf.command import UserError
+from sfmlearner_tf.data import splits
+
+
+@pytest.mark.parametrize("split", ["eigen", "stereo"])
+def test_scenes_and_files_are_the_published_ones(shared, split):
+    folder = shared / "splits"
+    assert splits.held_out_scenes(split) == (folder / f"test_scenes_{split}.txt").read_text().split()
+    assert splits.evaluation_files(split) == (folder / f"test_files_{split}.txt").read_text().split()
+
+
+def test_static_frames_are_the_published_ones(shared):
+    published = (shared / "splits" / "static_frames.txt").read_text()
+    ours = splits.static_frames()
+    assert published == "".join(
+        f"{drive[:10]} {drive} {frame:010d}\n" for drive, frames in ours.items() for frame in frames
+    )
+    assert splits.read_static_frames(str(shared / "splits" / "static_frames.txt")) == ours
+
+
+def test_hand_counted_entries():
+    assert splits.held_out_scenes("eigen")[0] == "2011_09_26_drive_0117"
+    assert len(splits.evaluation_files("eigen")) == 697
+    assert splits.static_frames()["2011_09_26_drive_0009_sync"][:4] == [386, 387, 390, 391]
+
+
+@pytest.mark.parametrize("line", ["2011_09_26 drive", "a b c", "a b -1", "a b 1 2"])
+def test_a_malformed_static_list_names_the_line(tmp_path, line):
+    path = tmp_path / "static.txt"
+    path.write_text(f"a b 0000000001\n{line}\n")
+    with pytest.raises(UserError, match=r"static\.txt line 2: expected"):
+        splits.read_static_frames(str(path))
+
+
+def test_a_missing_static_list_is_named(tmp_path):
+    with pytest.raises(UserError, match=r"nothing\.txt"):
+        splits.read_static_frames(str(tmp_path / "nothing.txt"))
