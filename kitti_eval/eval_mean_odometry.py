@@ -1,0 +1,57 @@
+"""Evaluates "Mean Odom.", the trivial predictor of the paper's Table 3: the mean motion of the training sequences.
+
+    python -m kitti_eval.eval_mean_odometry --dataset_dir=/data/kitti_odometry
+
+Every snippet of a test sequence gets the same prediction, the mean path of all training snippets.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from absl import flags
+
+from kitti_eval import command, output
+from kitti_eval.pose_files import read_kitti
+from kitti_eval.pose_metrics import compute_snippet_ate
+from kitti_eval.published import read_published_ate
+from kitti_eval.snippets import compute_mean_positions, cut_snippets, summarize_ates
+
+FLAGS = flags.FLAGS
+flags.DEFINE_string("dataset_dir", None, "folder of KITTI odometry; only poses/ is read", required=True)
+flags.DEFINE_list("train_seqs", [f"{number:02d}" for number in range(9)], "sequences to take the mean of")
+flags.DEFINE_list("test_seqs", ["09", "10"], "sequences to evaluate")
+flags.DEFINE_integer("seq_length", 5, "frames of a snippet, odd", lower_bound=3)
+flags.DEFINE_string("output_json", "", "file for the results")
+
+
+def main() -> None:
+    mean_positions = compute_mean_positions(map(_read_snippets, FLAGS.train_seqs))
+    summaries = {}
+    for sequence in FLAGS.test_seqs:
+        snippets = _read_snippets(sequence)
+        summary = summarize_ates(compute_snippet_ate(snippet[:, :3, 3], mean_positions) for snippet in snippets)
+        line = f"sequence {sequence}: ATE {summary.mean:.3f} +- {summary.std:.3f} over {summary.snippets} snippets"
+        published = read_published_ate(sequence).get("Mean Odom.")
+        if published and FLAGS.seq_length == 5:
+            line += f"; published {published[0]:.3f} +- {published[1]:.3f}"
+        print(line)
+        summaries[sequence] = {"mean": summary.mean, "std": summary.std, "snippets": summary.snippets}
+    if FLAGS.output_json:
+        output.write_json(FLAGS.output_json, summaries)
+
+
+def _read_snippets(sequence: str):
+    path = Path(FLAGS.dataset_dir) / "poses" / f"{sequence}.txt"
+    try:
+        return cut_snippets(read_kitti(path), FLAGS.seq_length)
+    except ValueError as error:
+        raise command.UserError(f"{path}, --seq_length={FLAGS.seq_length}: {error}") from error
+
+
+def cli() -> None:
+    command.run(main)
+
+
+if __name__ == "__main__":
+    cli()

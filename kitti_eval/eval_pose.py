@@ -1,0 +1,42 @@
+"""Evaluates predicted pose snippets and prints the mean error of the paper's Table 3.
+
+    python -m kitti_eval.eval_pose --gtruth_dir=ground_truth/09 --pred_dir=predictions/09
+
+Both folders hold one TUM file a snippet, of equal names (tools/test_kitti_pose.py and
+kitti_eval.make_pose_ground_truth write them). The error is the release's "ATE": each snippet is moved to the start of
+the true one and scaled by the one factor that fits best; then sqrt(sum of squared position errors) / frames. It is not
+the root mean square; whole trajectories are for kitti_eval.eval_odometry.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from absl import flags
+
+from kitti_eval import command, output
+from kitti_eval.snippets import evaluate_snippets
+
+FLAGS = flags.FLAGS
+flags.DEFINE_string("gtruth_dir", None, "folder of the true snippets", required=True)
+flags.DEFINE_string("pred_dir", None, "folder of the predicted snippets", required=True)
+flags.DEFINE_string("output_json", "", "file for the mean and the error of each snippet")
+
+
+def main() -> None:
+    ates, summary = evaluate_snippets(Path(FLAGS.gtruth_dir), Path(FLAGS.pred_dir))
+    print(f"Predictions dir: {FLAGS.pred_dir}")
+    print(f"ATE mean: {summary.mean:.4f}, std: {summary.std:.4f}")
+    print(f"mean over {summary.snippets} of {summary.snippets + len(summary.unpredicted)} snippets")
+    if summary.unpredicted:
+        print(f"left out: {len(summary.unpredicted)} without a prediction, from {summary.unpredicted[0]} on")
+    if FLAGS.output_json:
+        output.write_json(FLAGS.output_json, {**summary._asdict(), "ate": ates})
+
+
+def cli() -> None:
+    command.run(main)
+
+
+if __name__ == "__main__":
+    cli()

@@ -1,0 +1,120 @@
+"""Trajectory files: KITTI odometry (12 numbers a line) and TUM (time, position, quaternion)."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from kitti_eval.command import UserError
+
+
+class TimedPoses(NamedTuple):
+    """poses: world_T_camera [N, 4, 4], metres. times_s: [N], seconds, rising."""
+
+    poses: np.ndarray
+    times_s: np.ndarray
+
+
+def read_trajectory(path: str | Path) -> tuple[np.ndarray, np.ndarray | None]:
+    """Poses [N, 4, 4] and times [N] (None in KITTI's format) of either format, told apart by the number of columns."""
+    columns = _read_numbers(path).shape[1]
+    return read_tum(path) if columns == 8 else (read_kitti(path), None)
+
+
+def read_kitti(path: str | Path) -> np.ndarray:
+    """The poses [N, 4, 4] of a KITTI file. Raises UserError where it is missing, of another format or not finite."""
+    table = _read_numbers(path)
+    if table.shape[1] != 12:
+        raise UserError(f"{path}: expected 12 numbers a line (KITTI poses), found {table.shape[1]}")
+    poses = np.tile(np.eye(4), (len(table), 1, 1))
+    poses[:, :3] = table.reshape(-1, 3, 4)
+    return poses
+
+
+def read_tum(path: str | Path) -> TimedPoses:
+    """A TUM file. Raises UserError where it is missing, of another format, not finite or not in the order of time."""
+    table = _read_numbers(path)
+    if table.shape[1] != 8:
+        raise UserError(f"{path}: expected 8 numbers a line (TUM: time, position, quaternion), found {table.shape[1]}")
+    if np.any(np.diff(table[:, 0]) <= 0):
+        raise UserError(f"{path}: expected times that rise from line to line")
+    norms = np.linalg.norm(table[:, 4:], axis=1)
+    if np.any(np.abs(norms - 1) > 0.01):
+        raise UserError(
+            f"{path}: expected quaternions of length 1, found one of {norms[np.argmax(abs(norms - 1))]:.3g}"
+        )
+    poses = np.tile(np.eye(4), (len(table), 1, 1))
+    poses[:, :3, :3] = quaternions_to_rotations(table[:, 4:])
+    poses[:, :3, 3] = table[:, 1:4]
+    return TimedPoses(poses, table[:, 0])
+
+
+def read_times(path: str | Path) -> np.ndarray:
+    """KITTI's times.txt: [N] seconds. Raises UserError where there is not one finite number a line."""
+    table = _read_numbers(path)
+    if table.shape[1] != 1:
+        raise UserError(f"{path}: expected one time a line, found {table.shape[1]} numbers")
+    return table[:, 0]
+
+
+def format_tum(poses: np.ndarray, times_s: np.ndarray) -> str:
+    """The text of a TUM file for [N, 4, 4] at [N] seconds: `time tx ty tz qx qy qz qw`, six decimals each."""
+    table = np.column_stack([times_s, poses[:, :3, 3], rotations_to_quaternions(poses[:, :3, :3])])
+    return "".join(" ".join(f"{value:.6f}" for value in row) + "\n" for row in table)
+
+
+def format_kitti(poses: np.ndarray) -> str:
+    """The text of a KITTI odometry file for [N, 4, 4]: the upper three rows of each matrix on one line."""
+    return "".join(" ".join(f"{value:.6e}" for value in pose[:3].ravel()) + "\n" for pose in poses)
+
+
+def rotations_to_quaternions(rotations: np.ndarray) -> np.ndarray:
+    """[N, 3, 3] as unit quaternions [N, 4] (x, y, z, w).
+
+    Parity: by way of the angles of Rx @ Ry @ Rz, as the release, so that its files come out to the last digit.
+    """
+    r = np.moveaxis(rotations, 0, -1)
+    cosine_y = np.hypot(r[0, 0], r[0, 1])
+    # With the y angle at a right angle only the sum of the other two is defined: all of it is given to z.
+    locked = cosine_y < 1e-6
+    x = np.where(locked, 0.0, np.arctan2(-r[1, 2], r[2, 2]))
+    y = np.arctan2(r[0, 2], cosine_y)
+    z = np.where(locked, np.arctan2(r[1, 0], r[1, 1]), np.arctan2(-r[0, 1], r[0, 0]))
+    (cx, cy, cz), (sx, sy, sz) = ([half(angle / 2) for angle in (x, y, z)] for half in (np.cos, np.sin))
+    return np.stack(
+        [
+            sx * cy * cz + cx * sy * sz,
+            cx * sy * cz - sx * cy * sz,
+            cx * cy * sz + sx * sy * cz,
+            cx * cy * cz - sx * sy * sz,
+        ],
+        axis=-1,
+    )
+
+
+def quaternions_to_rotations(quaternions: np.ndarray) -> np.ndarray:
+    """[N, 4] (x, y, z, w), of any length but 0, as rotations [N, 3, 3]."""
+    x, y, z, w = (quaternions / np.linalg.norm(quaternions, axis=1, keepdims=True)).T
+    rows = [
+        [1 - 2 * (y * y + z * z), 2 * (x * y - z * w), 2 * (x * z + y * w)],
+        [2 * (x * y + z * w), 1 - 2 * (x * x + z * z), 2 * (y * z - x * w)],
+        [2 * (x * z - y * w), 2 * (y * z + x * w), 1 - 2 * (x * x + y * y)],
+    ]
+    return np.moveaxis(np.array(rows), -1, 0)
+
+
+def _read_numbers(path: str | Path) -> np.ndarray:
+    """The rows of numbers in a text file, [N, columns]; lines that begin with # are comments."""
+    try:
+        lines = Path(path).read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"{path}: expected a text file of numbers; cannot read it ({error})") from error
+    try:
+        table = np.array([[float(text) for text in line.split()] for line in lines if line and line[0] != "#"])
+    except ValueError as error:
+        raise UserError(f"{path}: expected equally many numbers on every line ({error})") from error
+    if table.ndim != 2 or table.size == 0 or not np.isfinite(table).all():
+        raise UserError(f"{path}: expected lines of finite numbers, found none or some that are not finite")
+    return table

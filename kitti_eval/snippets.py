@@ -1,0 +1,154 @@
+"""Snippets: the short pieces of a trajectory, one TUM file each, that the paper evaluates camera motion on."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from kitti_eval import output
+from kitti_eval.command import UserError
+from kitti_eval.pose_files import TimedPoses, format_tum, read_kitti, read_times, read_tum
+from kitti_eval.pose_metrics import compute_snippet_ate
+from kitti_eval.trajectory import chain_motions, compute_motions, compute_scale, make_relative
+
+# Two times mean the same frame when they are closer than this; KITTI's frames are 0.1 s apart.
+SAME_FRAME_S = 0.01
+
+
+class SnippetSummary(NamedTuple):
+    """The paper's ATE over so many snippets, metres: mean and standard deviation (over N, not N - 1).
+
+    unpredicted: names of the snippets that have ground truth but no prediction; they are not in the mean.
+    """
+
+    mean: float
+    std: float
+    snippets: int
+    unpredicted: list[str]
+
+
+def read_sequence(dataset_dir: Path, sequence: str) -> TimedPoses:
+    """The true poses and times of a KITTI odometry sequence such as "09". Raises UserError where they do not match."""
+    poses_path = dataset_dir / "poses" / f"{sequence}.txt"
+    times_path = dataset_dir / "sequences" / sequence / "times.txt"
+    poses, times_s = read_kitti(poses_path), read_times(times_path)
+    if len(poses) != len(times_s):
+        raise UserError(f"{poses_path}: expected {len(times_s)} poses, one a time in {times_path}, found {len(poses)}")
+    return TimedPoses(poses, times_s)
+
+
+def cut_snippets(poses: np.ndarray, length: int) -> np.ndarray:
+    """All runs of `length` poses of [N, 4, 4], each relative to its first: [N - length + 1, length, 4, 4].
+
+    Raises ValueError where `length` is even, below 3 or more than N.
+    """
+    if length < 3 or length % 2 == 0 or length > len(poses):
+        raise ValueError(f"a snippet must have an odd number of frames from 3 to {len(poses)}, got {length}")
+    count = len(poses) - length + 1
+    return np.stack([make_relative(poses[first : first + length]) for first in range(count)])
+
+
+def write_snippets(folder: Path, snippets: Iterable[np.ndarray], times_s: np.ndarray) -> None:
+    """One file a snippet [n, 4, 4], named by the index of its first frame; `times_s` [N] are those of all frames.
+
+    Raises UserError where the folder holds other text files, which an evaluation would mistake for snippets.
+    """
+    names = []
+    for first, poses in enumerate(snippets):
+        names.append(f"{first:06d}.txt")
+        output.write_text(folder / names[-1], format_tum(poses, times_s[first : first + len(poses)]))
+    others = sorted(path.name for path in folder.glob("*.txt") if path.name not in set(names))
+    if others:
+        raise UserError(f"{folder}: written, but it also holds {len(others)} other text files, such as {others[0]}")
+
+
+def evaluate_snippets(gtruth_dir: Path, pred_dir: Path) -> tuple[dict[str, float], SnippetSummary]:
+    """The paper's ATE of every predicted snippet by file name, and their mean.
+
+    Raises UserError where there is no prediction, a file is damaged, or the times of the two files do not match.
+    """
+    truths, predictions = (_list_snippets(folder) for folder in (gtruth_dir, pred_dir))
+    ates = {}
+    for name, path in predictions.items():
+        if name not in truths:
+            raise UserError(f"{path}: there is no ground truth of this name in {gtruth_dir}")
+        gt, pred = (read_tum(snippet) for snippet in (truths[name], path))
+        matched = match_times(gt.times_s, pred.times_s, path)
+        ates[name] = compute_snippet_ate(gt.poses[matched, :3, 3], pred.poses[:, :3, 3])
+    return ates, summarize_ates(ates.values(), [name for name in truths if name not in ates])
+
+
+def read_snippets(folder: Path) -> list[TimedPoses]:
+    """The snippets 000000.txt, 000001.txt, ... of a folder.
+
+    Raises UserError where one is missing or of other length.
+    """
+    paths = _list_snippets(folder)
+    expected = [f"{index:06d}.txt" for index in range(len(paths))]
+    if list(paths) != expected:
+        first = next(name for name in expected if name not in paths)
+        raise UserError(f"{folder}: expected snippets numbered without a gap from 000000.txt on, found no {first}")
+    snippets = [read_tum(path) for path in paths.values()]
+    lengths = {len(snippet.poses) for snippet in snippets}
+    if len(lengths) > 1:
+        raise UserError(f"{folder}: expected snippets of one length, found {sorted(lengths)} frames")
+    return snippets
+
+
+def chain_snippets(snippets: list[TimedPoses], gt: np.ndarray | None = None) -> TimedPoses:
+    """One trajectory from snippets that each begin one frame after the one before.
+
+    The motion between two frames comes from the snippet in whose middle it begins, for there the network predicts it
+    directly; the ends come from the first and last snippet. Scale policy: motions are chained as predicted; where the
+    true poses `gt` [N, 4, 4] are given, each snippet is first scaled to them, as the paper's snippet error does.
+    """
+    count, length = len(snippets), len(snippets[0].poses)
+    middle = length // 2
+    motions, times_s = [], [snippets[0].times_s[0]]
+    for frame in range(count + length - 2):
+        index = min(max(frame - middle, 0), count - 1)
+        snippet = snippets[index]
+        motion = compute_motions(snippet.poses[frame - index : frame - index + 2])[0]
+        if gt is not None:
+            truth = make_relative(gt[index : index + length])
+            motion[:3, 3] *= compute_scale(truth[:, :3, 3], make_relative(snippet.poses)[:, :3, 3])
+        motions.append(motion)
+        times_s.append(snippet.times_s[frame - index + 1])
+    return TimedPoses(chain_motions(np.array(motions)), np.array(times_s))
+
+
+def compute_mean_positions(snippets: Iterable[np.ndarray]) -> np.ndarray:
+    """The prediction "Mean Odom." of the paper: the mean path [n, 3] of snippets [N, n, 4, 4] of several sequences."""
+    return np.concatenate([sequence[..., :3, 3] for sequence in snippets]).mean(axis=0)
+
+
+def summarize_ates(ates: Iterable[float], unpredicted: Sequence[str] = ()) -> SnippetSummary:
+    """Mean and standard deviation of the errors of at least one snippet."""
+    values = np.array(list(ates))
+    return SnippetSummary(float(values.mean()), float(values.std()), values.size, list(unpredicted))
+
+
+def match_times(gt_times_s: np.ndarray, times_s: np.ndarray, path: Path) -> np.ndarray:
+    """For each of `times_s` [N] the index of the same frame in `gt_times_s` [M], which rise.
+
+    Raises UserError, naming `path`, where a frame has none.
+    """
+    after = np.clip(np.searchsorted(gt_times_s, times_s), 1, len(gt_times_s) - 1)
+    nearest = np.where(times_s - gt_times_s[after - 1] < gt_times_s[after] - times_s, after - 1, after)
+    apart = np.abs(gt_times_s[nearest] - times_s)
+    if apart.max() > SAME_FRAME_S:
+        raise UserError(
+            f"{path}: expected the times of the ground truth; {times_s[apart.argmax()]} s is not among them"
+        )
+    return nearest
+
+
+def _list_snippets(folder: Path) -> dict[str, Path]:
+    """The text files of a folder by name, in order. Raises UserError where there is none."""
+    paths = sorted(folder.glob("*.txt"))
+    if not paths:
+        raise UserError(f"{folder}: expected a folder of snippets (*.txt), found none")
+    return {path.name: path for path in paths}
