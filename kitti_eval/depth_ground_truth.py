@@ -9,6 +9,7 @@ from typing import NamedTuple
 import numpy as np
 
 from kitti_eval.command import UserError
+from kitti_eval.files import read_lines
 
 
 class GroundTruth(NamedTuple):
@@ -52,12 +53,8 @@ def project_lidar(points_m: np.ndarray, projection: Projection, depth: str = "fo
 
 def read_calibration(path: Path) -> dict[str, np.ndarray]:
     """The numeric lines `name: numbers` of a KITTI calibration file. Raises UserError where it cannot be read."""
-    try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"{path}: expected a KITTI calibration file; cannot read it ({error})") from error
     entries = {}
-    for name, _, values in (line.partition(":") for line in lines):
+    for name, _, values in (line.partition(":") for line in read_lines(path, "a KITTI calibration file")):
         try:
             entries[name] = np.array(values.split(), float)
         except ValueError:  # calib_time is a date

@@ -20,7 +20,7 @@ import numpy as np
 from absl import flags
 from tqdm import tqdm
 
-from kitti_eval import command, output
+from kitti_eval import command, files
 from kitti_eval.depth_evaluation import DepthProtocol, EvaluationSummary, ImageResult, evaluate_images, summarize
 from kitti_eval.depth_metrics import DepthErrors
 from kitti_eval.image_lists import list_eigen_files, list_stereo_files, read_image_list
@@ -59,9 +59,9 @@ def main() -> None:
     summary = summarize(finished)
     _print_summary(summary)
     if FLAGS.output_csv:
-        output.write_text(FLAGS.output_csv, _format_csv(finished))
+        files.write_text(FLAGS.output_csv, _format_csv(finished))
     if FLAGS.output_json:
-        output.write_json(FLAGS.output_json, _describe(summary, protocol))
+        files.write_json(FLAGS.output_json, _describe(summary, protocol))
 
 
 def read_predictions(path: str) -> np.ndarray:

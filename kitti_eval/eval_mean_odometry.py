@@ -11,7 +11,7 @@ from pathlib import Path
 
 from absl import flags
 
-from kitti_eval import command, output
+from kitti_eval import command, files
 from kitti_eval.pose_files import read_kitti
 from kitti_eval.pose_metrics import compute_snippet_ate
 from kitti_eval.published import read_published_ate
@@ -38,7 +38,7 @@ def main() -> None:
         print(line)
         summaries[sequence] = {"mean": summary.mean, "std": summary.std, "snippets": summary.snippets}
     if FLAGS.output_json:
-        output.write_json(FLAGS.output_json, summaries)
+        files.write_json(FLAGS.output_json, summaries)
 
 
 def _read_snippets(sequence: str):

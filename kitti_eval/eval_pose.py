@@ -14,7 +14,7 @@ from pathlib import Path
 
 from absl import flags
 
-from kitti_eval import command, output
+from kitti_eval import command, files
 from kitti_eval.snippets import evaluate_snippets
 
 FLAGS = flags.FLAGS
@@ -31,7 +31,7 @@ def main() -> None:
     if summary.unpredicted:
         print(f"left out: {len(summary.unpredicted)} without a prediction, from {summary.unpredicted[0]} on")
     if FLAGS.output_json:
-        output.write_json(FLAGS.output_json, {**summary._asdict(), "ate": ates})
+        files.write_json(FLAGS.output_json, {**summary._asdict(), "ate": ates})
 
 
 def cli() -> None:

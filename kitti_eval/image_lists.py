@@ -6,6 +6,7 @@ import csv
 from pathlib import Path
 
 from kitti_eval.command import UserError
+from kitti_eval.files import read_lines
 
 # One row a drive: the 697 test frames of Eigen et al. in their published order, and those that KITTI's annotated depth
 # lacks because it accumulates eleven scans and so leaves out the first and last five frames of every drive.
@@ -14,13 +15,15 @@ _EIGEN_TABLE = Path(__file__).with_name("eigen_test_frames.csv")
 
 def list_eigen_files(annotated_only: bool = False) -> list[str]:
     """The 697 images of the Eigen test split, or the 652 of them that have annotated depth, relative to KITTI raw."""
-    files = []
+    image_files = []
     with _EIGEN_TABLE.open(newline="") as table:
         for row in csv.DictReader(table):
             left_out = set(row["frames_without_annotated_depth"].split()) if annotated_only else set()
             folder = f"{row['drive'][:10]}/{row['drive']}/image_02/data"
-            files += [f"{folder}/{int(frame):010d}.png" for frame in row["frames"].split() if frame not in left_out]
-    return files
+            image_files += [
+                f"{folder}/{int(frame):010d}.png" for frame in row["frames"].split() if frame not in left_out
+            ]
+    return image_files
 
 
 def list_stereo_files() -> list[str]:
@@ -30,11 +33,8 @@ def list_stereo_files() -> list[str]:
 
 def read_image_list(path: str | Path) -> list[str]:
     """The paths that a list file names, one a line. Raises UserError where it is missing or empty."""
-    try:
-        lines = Path(path).read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"{path}: expected a list of test images, one a line; cannot read it ({error})") from error
-    files = [line.strip() for line in lines if line.strip()]
-    if not files:
-        raise UserError(f"{path}: expected a list of test images, one a line; found no line")
-    return files
+    lines = read_lines(path, "a list of test images, one a line")
+    image_files = [line.strip() for line in lines if line.strip()]
+    if not image_files:
+        raise UserError(f"{path}: expected a list of test images, one a line, found no line")
+    return image_files

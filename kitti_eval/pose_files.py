@@ -8,6 +8,7 @@ from typing import NamedTuple
 import numpy as np
 
 from kitti_eval.command import UserError
+from kitti_eval.files import read_lines
 
 
 class TimedPoses(NamedTuple):
@@ -107,10 +108,7 @@ def quaternions_to_rotations(quaternions: np.ndarray) -> np.ndarray:
 
 def _read_numbers(path: str | Path) -> np.ndarray:
     """The rows of numbers in a text file, [N, columns]; lines that begin with # are comments."""
-    try:
-        lines = Path(path).read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"{path}: expected a text file of numbers; cannot read it ({error})") from error
+    lines = read_lines(path, "a text file of numbers")
     try:
         table = np.array([[float(text) for text in line.split()] for line in lines if line and line[0] != "#"])
     except ValueError as error:

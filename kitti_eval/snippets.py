@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from kitti_eval import output
+from kitti_eval import files
 from kitti_eval.command import UserError
 from kitti_eval.pose_files import TimedPoses, format_tum, read_kitti, read_times, read_tum
 from kitti_eval.pose_metrics import compute_snippet_ate
@@ -59,7 +59,7 @@ def write_snippets(folder: Path, snippets: Iterable[np.ndarray], times_s: np.nda
     names = []
     for first, poses in enumerate(snippets):
         names.append(f"{first:06d}.txt")
-        output.write_text(folder / names[-1], format_tum(poses, times_s[first : first + len(poses)]))
+        files.write_text(folder / names[-1], format_tum(poses, times_s[first : first + len(poses)]))
     others = sorted(path.name for path in folder.glob("*.txt") if path.name not in set(names))
     if others:
         raise UserError(f"{folder}: written, but it also holds {len(others)} other text files, such as {others[0]}")

@@ -1,0 +1,97 @@
+"""Evaluates a whole predicted trajectory: ATE, KITTI's t_err and r_err, RPE, by four alignments.
+
+    python -m kitti_eval.eval_odometry --gtruth_file=poses/09.txt --pred=predictions/09 --plot_dir=plots
+
+The prediction is a file in KITTI's or TUM's format or a folder of snippets (tools/test_kitti_pose.py), which are
+chained: between two frames the motion of the snippet in whose middle it lies. Both trajectories then begin at the
+identity. The alignments: none; scale (one factor); 6dof (rotation and translation); 7dof (all of these). Only the
+last and `scale` are fair to a monocular method, whose unit is arbitrary.
+
+    ate_rmse   root mean square of the distances of positions, m
+    t_err      translation error over segments of 100 to 800 m / their length, percent    } KITTI's odometry benchmark
+    r_err      rotation error over the same / their length, degrees per 100 m             }
+    rpe_t      root mean square error of the motions from frame to frame, m
+    rpe_r      the same of their rotations, degrees
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+from absl import flags
+
+from kitti_eval import command, files
+from kitti_eval.odometry_evaluation import AlignedErrors, evaluate_trajectory, read_ground_truth, read_prediction
+from kitti_eval.plots import plot_paths, plot_segment_errors
+from kitti_eval.pose_files import format_kitti, format_tum
+from kitti_eval.trajectory import ALIGNMENTS
+
+FLAGS = flags.FLAGS
+flags.DEFINE_string("gtruth_file", None, "true trajectory, KITTI or TUM format", required=True)
+flags.DEFINE_string("times_file", "", "KITTI's times.txt of the true trajectory, to match a prediction with gaps")
+flags.DEFINE_string("pred", None, "predicted trajectory, KITTI or TUM format, or a folder of snippets", required=True)
+flags.DEFINE_enum(
+    "snippet_scale",
+    "none",
+    ["none", "ground_truth"],
+    "none: snippets are chained as predicted; ground_truth: each is first scaled to the true one, as for the ATE",
+)
+flags.DEFINE_enum("align", "7dof", list(ALIGNMENTS), "the alignment that is written and plotted; all are printed")
+flags.DEFINE_string("output_json", "", "file for all errors")
+flags.DEFINE_string("output_kitti", "", "file for the aligned prediction in KITTI's format")
+flags.DEFINE_string("output_tum", "", "file for the aligned prediction in TUM's format (needs times)")
+flags.DEFINE_string("plot_dir", "", "folder for path.png and error_by_length.png")
+
+
+def main() -> None:
+    gt, gt_times_s = read_ground_truth(Path(FLAGS.gtruth_file), Path(FLAGS.times_file) if FLAGS.times_file else None)
+    scaled = FLAGS.snippet_scale == "ground_truth"
+    gt, pred, times_s = read_prediction(Path(FLAGS.pred), gt, gt_times_s, scaled)
+    errors = evaluate_trajectory(gt, pred)
+    _print_table(errors, len(gt))
+    aligned = errors[FLAGS.align]
+    if FLAGS.output_kitti:
+        files.write_text(FLAGS.output_kitti, format_kitti(aligned.poses))
+    if FLAGS.output_tum and times_s is None:
+        raise command.UserError(f"--output_tum: neither {FLAGS.gtruth_file} nor {FLAGS.pred} has times: --times_file")
+    if FLAGS.output_tum and times_s is not None:
+        files.write_text(FLAGS.output_tum, format_tum(aligned.poses, times_s))
+    if FLAGS.output_json:
+        files.write_json(FLAGS.output_json, {kind: _describe(row) for kind, row in errors.items()})
+    if FLAGS.plot_dir:
+        _plot(gt, aligned)
+
+
+def _print_table(errors: dict[str, AlignedErrors], frames: int) -> None:
+    print(f"{'alignment':>10} {'ate_rmse':>10} {'t_err':>10} {'r_err':>10} {'rpe_t':>10} {'rpe_r':>10}")
+    for kind, row in errors.items():
+        kitti = f"{row.segments[0]:10.4f} {row.segments[1]:10.4f}" if row.segments else f"{'-':>10} {'-':>10}"
+        print(f"{kind:>10} {row.ate_rmse_m:10.4f} {kitti} {row.rpe[0]:10.4f} {row.rpe[1]:10.4f}")
+    segments = errors["none"].segments
+    print(f"over {frames} frames and {segments.segments if segments else 'no'} segments of 100 to 800 m")
+
+
+def _describe(errors: AlignedErrors) -> dict:
+    return {
+        "ate_rmse_m": errors.ate_rmse_m,
+        "segments": errors.segments._asdict() if errors.segments else None,
+        "by_length_m": {str(length): row._asdict() for length, row in errors.by_length.items()},
+        **{f"rpe_{name}": value for name, value in errors.rpe._asdict().items()},
+    }
+
+
+def _plot(gt: np.ndarray, aligned: AlignedErrors) -> None:
+    folder = Path(FLAGS.plot_dir)
+    paths = {"ground truth": gt[:, :3, 3], f"prediction ({FLAGS.align})": aligned.poses[:, :3, 3]}
+    files.write_bytes(folder / "path.png", plot_paths(paths))
+    if aligned.by_length:
+        files.write_bytes(folder / "error_by_length.png", plot_segment_errors(aligned.by_length))
+
+
+def cli() -> None:
+    command.run(main)
+
+
+if __name__ == "__main__":
+    cli()
