@@ -9,7 +9,7 @@ from __future__ import annotations
 import glob
 import os
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 
 import numpy as np
@@ -31,12 +31,16 @@ class Checkpoints:
         folder: where they lie; made when the first is saved.
         variables: what is saved, by name.
         max_to_keep: how many `model-<step>` stay; the oldest go first. `model.latest` is always kept.
+        forget: leave those of an earlier run in the folder alone: neither count nor delete them.
     """
 
-    def __init__(self, folder: str, variables: Mapping[str, tf.Variable], max_to_keep: int = 10) -> None:
+    def __init__(
+        self, folder: str, variables: Mapping[str, tf.Variable], max_to_keep: int = 10, forget: bool = False
+    ) -> None:
         self.folder = folder
         self.variables = dict(variables)
         self.max_to_keep = max_to_keep
+        self._names = [] if forget else _read_state(folder)
 
     def save_step(self, step: int) -> str:
         """Saves `model-<step>`; returns its path."""
@@ -46,11 +50,27 @@ class Checkpoints:
         """Saves `model.latest` in place of the one before; returns its path."""
         return self._save(LATEST)
 
-    def saved(self) -> list[str]:
-        """The paths of all that is there whole, the newest first."""
-        state = _read_state(self.folder)
-        names = [name for name in [*reversed(state), _REPLACED] if _is_whole(os.path.join(self.folder, name))]
-        return [os.path.join(self.folder, name) for name in names]
+    def restore_newest(self, restore: Callable[[str], None]) -> str:
+        """Calls `restore` with the newest checkpoint; where it is damaged, with the one before, and says so.
+
+        Returns:
+            The path that was restored.
+
+        Raises:
+            UserError: there is none, or none that can be restored; the newest one's trouble is told.
+        """
+        paths = [os.path.join(self.folder, name) for name in [*reversed(self._names), _REPLACED]]
+        first_error = None
+        for path in filter(_is_whole, paths):
+            try:
+                restore(path)
+            except UserError as error:
+                first_error = first_error or error
+                continue
+            if first_error:
+                print(f"{first_error}; going on from {path} instead")
+            return path
+        raise first_error or UserError(f"no checkpoint in {self.folder}: expected its state file and what that lists")
 
     def _save(self, name: str) -> str:
         try:
@@ -77,10 +97,10 @@ class Checkpoints:
             os.replace(os.path.join(aside, name + suffix), path + suffix)
 
     def _record(self, name: str) -> None:
-        names = [other for other in _read_state(self.folder) if other != name] + [name]
-        steps = [other for other in names if other != LATEST]
-        dropped = steps[: -self.max_to_keep]
-        _write_state(self.folder, [other for other in names if other not in dropped])
+        names = [other for other in self._names if other != name] + [name]
+        dropped = [other for other in names if other != LATEST][: -self.max_to_keep]
+        self._names = [other for other in names if other not in dropped]
+        _write_state(self.folder, self._names)
         for other in [*dropped, _REPLACED]:
             _remove(os.path.join(self.folder, other))
 

@@ -1,4 +1,4 @@
-"""The building blocks that both networks share: convolutions started as the release's, and its ways of matching sizes."""
+"""What both networks are built from: the release's convolutions and its ways of matching sizes."""
 
 from __future__ import annotations
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import tensorflow as tf
 
@@ -12,6 +12,14 @@ from sfmlearner_tf.config import TrainConfig
 from sfmlearner_tf.disp_net import DispNet
 from sfmlearner_tf.losses import Objective, compute_objective
 from sfmlearner_tf.pose_exp_net import PoseExpNet
+
+
+class Outputs(NamedTuple):
+    """What the networks and the objective make of one batch."""
+
+    disparities: tuple[tf.Tensor, ...]  # [B, h, w, 1], from the finest scale on
+    poses: tf.Tensor  # [B, N, 6], target to source
+    objective: Objective
 
 
 class SfMLearner(tf.Module):
@@ -84,31 +92,33 @@ class SfMLearner(tf.Module):
         """All that a checkpoint holds, by name."""
         return {**self.weights, checkpoint.GLOBAL_STEP: self.global_step, **self.optimizer.state()}
 
-    def _objective(self, target: tf.Tensor, sources: tf.Tensor, intrinsics: tf.Tensor) -> tuple[Any, ...]:
+    def compute(self, target: tf.Tensor, sources: tf.Tensor, intrinsics: tf.Tensor) -> Outputs:
+        """The whole computation of a batch, to be called from within a tf.function."""
         target, sources = preprocess(target), preprocess(sources)
         disparities = self.disp_net(target)[: self.config.num_scales]
         poses, mask_logits = self.pose_exp_net(target, sources)
+        intrinsics = tf.cast(intrinsics, tf.float32)
         objective = compute_objective(self.config, target, sources, intrinsics, disparities, poses, mask_logits)
-        return disparities, poses, objective
+        return Outputs(disparities, poses, objective)
 
     def _forward(self, target: tf.Tensor, sources: tf.Tensor, intrinsics: tf.Tensor) -> dict[str, Any]:
-        disparities, poses, objective = self._objective(target, sources, intrinsics)
+        outputs = self.compute(target, sources, intrinsics)
         return {
-            "depth": tuple(1 / disparity for disparity in disparities),
-            "poses": poses,
-            "masks": objective.masks,
-            "projected": objective.projected,
-            "losses": _scalars(objective),
+            "depth": tuple(1 / disparity for disparity in outputs.disparities),
+            "poses": outputs.poses,
+            "masks": outputs.objective.masks,
+            "projected": outputs.objective.projected,
+            "losses": outputs.objective.losses(),
         }
 
     def _train_step(self, target: tf.Tensor, sources: tf.Tensor, intrinsics: tf.Tensor) -> dict[str, tf.Tensor]:
+        weights = list(self.weights.values())
         with tf.GradientTape(watch_accessed_variables=False) as tape:
-            tape.watch(list(self.weights.values()))
-            _, _, objective = self._objective(target, sources, intrinsics)
-            total = objective.total
-        self.optimizer.apply(tape.gradient(total, list(self.weights.values()), unconnected_gradients="zero"))
+            tape.watch(weights)
+            losses = self.compute(target, sources, intrinsics).objective.losses()
+        self.optimizer.apply(tape.gradient(losses["total"], weights, unconnected_gradients="zero"))
         self.global_step.assign_add(1)
-        return _scalars(objective)
+        return losses
 
     def _disparities(self, images: tf.Tensor) -> tuple[tf.Tensor, ...]:
         return self.disp_net(preprocess(images))
@@ -126,12 +136,3 @@ def preprocess(images_u8: tf.Tensor) -> tf.Tensor:
     if images_u8.dtype != tf.uint8:
         raise ValueError(f"images must be uint8, got {images_u8.dtype.name}")
     return tf.image.convert_image_dtype(images_u8, tf.float32) * 2 - 1
-
-
-def _scalars(objective: Objective) -> dict[str, tf.Tensor]:
-    return {
-        "total": objective.total,
-        "pixel": objective.pixel,
-        "smooth": objective.smooth,
-        "explain": objective.explain,
-    }

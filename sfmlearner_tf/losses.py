@@ -22,9 +22,10 @@ class Objective(NamedTuple):
     masks: tuple[tf.Tensor, ...]  # [B, h, w, N] in [0, 1], or () without masks
     projected: tuple[tf.Tensor, ...]  # [B, h, w, 3*N] in [-1, 1]
 
-    @property
-    def total(self) -> tf.Tensor:
-        return self.pixel + self.smooth + self.explain
+    def losses(self) -> dict[str, tf.Tensor]:
+        """The terms and their sum, by name."""
+        total = self.pixel + self.smooth + self.explain
+        return {"total": total, "pixel": self.pixel, "smooth": self.smooth, "explain": self.explain}
 
 
 def compute_objective(
@@ -107,9 +108,10 @@ def explainability(logits: tf.Tensor) -> tf.Tensor:
 
 
 def explainability_loss(logits: tf.Tensor) -> tf.Tensor:
-    """Cross-entropy of the masks with 1 everywhere, averaged over pixels, summed over sources (section 3.3); a scalar."""
+    """Cross-entropy of the masks with 1, averaged over pixels and summed over sources (section 3.3); a scalar."""
     cross_entropy = tf.nn.softplus(logits[..., ::2] - logits[..., 1::2])
-    return tf.reduce_sum(tf.reduce_mean(cross_entropy, axis=[0, 1, 2]))
+    num_sources = logits.shape[-1] // 2
+    return num_sources * tf.reduce_mean(cross_entropy)
 
 
 def resize_area(images: tf.Tensor, height: int, width: int) -> tf.Tensor:

@@ -65,7 +65,7 @@ def projective_inverse_warp(
             f"got {image.shape}, {depth.shape}, {pose.shape} and {intrinsics.shape}"
         )
     points_tgt = geometry.pixel2cam(depth, intrinsics)
-    src_T_tgt = geometry.pose_vec2mat(pose)  # noqa: N806
+    src_T_tgt = geometry.pose_vec2mat(pose)
     coords = geometry.cam2pixel(points_tgt, intrinsics @ src_T_tgt[:, :3])
     x, y = (tf.reshape(row, tf.shape(depth)) for row in tf.unstack(coords, axis=1))
     return _sample(image, x, y, kernel)

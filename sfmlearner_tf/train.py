@@ -1,0 +1,45 @@
+"""Trains depth and camera motion from formatted video.
+
+    python -m sfmlearner_tf.train --dataset_dir=formatted --checkpoint_dir=checkpoints/mine --batch_size=4
+
+The data is what tools/prepare_train_data.py writes. Checkpoints and TensorBoard summaries go to --checkpoint_dir;
+Ctrl-C finishes the step and saves, and --continue_train goes on.
+"""
+
+from __future__ import annotations
+
+from dataclasses import fields
+from typing import NoReturn
+
+from absl import flags
+
+from sfmlearner_tf import command
+from sfmlearner_tf.config import TrainConfig
+
+_DEFINE = {
+    "str": flags.DEFINE_string,
+    "int": flags.DEFINE_integer,
+    "float": flags.DEFINE_float,
+    "bool": flags.DEFINE_bool,
+}
+
+for _field in fields(TrainConfig):
+    _DEFINE[str(_field.type)](_field.name, _field.default, _field.metadata["help"])
+
+
+def main() -> None:
+    try:
+        config = TrainConfig(**{option.name: flags.FLAGS[option.name].value for option in fields(TrainConfig)})
+    except ValueError as error:
+        raise command.UserError(f"--{error}") from None
+    from sfmlearner_tf.trainer import Trainer  # Only now: --help and a wrong flag need not wait for TensorFlow.
+
+    Trainer(config).run()
+
+
+def cli() -> NoReturn:
+    command.run(main)
+
+
+if __name__ == "__main__":
+    cli()

@@ -1,0 +1,159 @@
+"""The training loop: data, learner, summaries, checkpoints and progress."""
+
+from __future__ import annotations
+
+import math
+import signal
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+
+import numpy as np
+import tensorflow as tf
+from tqdm import tqdm
+
+from sfmlearner_tf import checkpoint
+from sfmlearner_tf.checkpoint import Checkpoints
+from sfmlearner_tf.command import UserError
+from sfmlearner_tf.config import TrainConfig
+from sfmlearner_tf.data import batches
+from sfmlearner_tf.data.formatted import read_split
+from sfmlearner_tf.learner import SfMLearner
+from sfmlearner_tf.summaries import Summaries
+
+
+class Trainer:
+    """Trains as the 2017 release does: steps 1 to max_steps - 1, saving every epoch and every save_latest_freq steps.
+
+    Raises:
+        UserError: the data or a checkpoint is not as it must be, or the loss is not finite.
+    """
+
+    def __init__(self, config: TrainConfig) -> None:
+        self.config = config
+        if not config.dataset_dir:
+            raise UserError("--dataset_dir is required: the folder with train.txt that prepare_train_data wrote")
+        self.examples = read_split(config.dataset_dir, "train")
+        self.steps_per_epoch = max(1, len(self.examples) // config.batch_size)
+        try:
+            self.learner = SfMLearner(config)
+        except ImportError as error:
+            raise UserError(f"--sampler=addons needs tensorflow-addons: {error}") from None
+        self.checkpoints = Checkpoints(
+            config.checkpoint_dir, self.learner.state(), config.max_to_keep, forget=not config.continue_train
+        )
+        self._start_from()
+
+    @property
+    def step(self) -> int:
+        """The last step that was taken."""
+        return int(self.learner.global_step)
+
+    def run(self) -> None:
+        """Trains to the end, or until Ctrl-C or SIGTERM, after which it saves and raises KeyboardInterrupt."""
+        self._introduce()
+        last = self.config.max_steps - 1
+        if self.step >= last:
+            print(f"nothing to do: step {self.step} is reached, and --max_steps={self.config.max_steps} ends at {last}")
+            return
+        summaries = Summaries(self.config.checkpoint_dir, self.learner)
+        bar = tqdm(total=last, initial=self.step, unit="step", disable=None, dynamic_ncols=True)
+        try:
+            with _catch_stop_signals() as stopped:
+                self._loop(last, summaries, bar, stopped)
+        finally:
+            bar.close()
+            summaries.close()
+        path = self.checkpoints.save_latest()
+        print(f"saved {path} at step {self.step}")
+        if stopped:
+            print("stopped; --continue_train with the same flags goes on from here")
+            raise KeyboardInterrupt
+
+    def _loop(self, last: int, summaries: Summaries, bar: tqdm, stopped: list[int]) -> None:
+        config = self.config
+        data = iter(batches.make_batches(config, self.examples, first_step=self.step))
+        started = time.time()
+        while self.step < last and not stopped:
+            batch = self._next_batch(data)
+            step = self.step + 1
+            if step % config.summary_freq == 0:
+                summaries.write(step, *batch)
+            losses = {name: float(value) for name, value in self.learner.train_step(*batch).items()}
+            self._check_finite(losses)
+            bar.update()
+            bar.set_postfix(losses, refresh=False)
+            if step % config.summary_freq == 0:
+                self._report(losses["total"], (time.time() - started) / config.summary_freq)
+                started = time.time()
+            if step % config.save_latest_freq == 0:
+                self.checkpoints.save_latest()
+            if step % self.steps_per_epoch == 0:
+                self.checkpoints.save_step(step)
+
+    def _start_from(self) -> None:
+        config, learner = self.config, self.learner
+        if config.continue_train:
+            if config.init_checkpoint_file:
+                learner.restore(config.init_checkpoint_file)
+            else:
+                self.checkpoints.restore_newest(learner.restore)
+        elif config.init_checkpoint_file:
+            checkpoint.restore(config.init_checkpoint_file, learner.weights)
+
+    def _introduce(self) -> None:
+        nets = (self.learner.disp_net, self.learner.pose_exp_net)
+        counts = {type(net).__name__: net.count_params() for net in nets}
+        for name, count in counts.items():
+            print(f"{name}: {count:,} parameters")
+        print(f"parameter_count = {sum(counts.values())}")
+        print(f"{len(self.examples):,} examples, {self.steps_per_epoch:,} steps per epoch, from step {self.step}")
+
+    def _next_batch(self, data: Iterator) -> tuple[tf.Tensor, ...]:
+        try:
+            return next(data)
+        except tf.errors.OpError as error:
+            batches.diagnose(self.config, self.examples, self.step)
+            raise UserError(f"cannot read the batch of step {self.step + 1}: {error.message}") from None
+
+    def _check_finite(self, losses: dict[str, float]) -> None:
+        if all(np.isfinite(value) for value in losses.values()):
+            return
+        paths = [e.image_path(self.config.dataset_dir) for e in self._examples_of(self.step)]
+        found = ", ".join(f"{name} {value}" for name, value in losses.items())
+        raise UserError(
+            f"the loss of step {self.step} must be finite, got {found}; its batch: {', '.join(paths)}; "
+            "nothing was saved of it (a smaller --learning_rate often helps)"
+        )
+
+    def _examples_of(self, step: int) -> list[batches.Example]:
+        return batches.batch_examples(self.config, self.examples, step - 1)
+
+    def _report(self, loss: float, seconds_per_step: float) -> None:
+        """Prints the release's line."""
+        epoch = math.ceil(self.step / self.steps_per_epoch)
+        step_in_epoch = self.step - (epoch - 1) * self.steps_per_epoch
+        progress = f"Epoch: [{epoch:2d}] [{step_in_epoch:5d}/{self.steps_per_epoch:5d}]"
+        tqdm.write(f"{progress} time: {seconds_per_step:4.4f}/it loss: {loss:.3f}")
+
+
+@contextmanager
+def _catch_stop_signals() -> Iterator[list[int]]:
+    """Collects SIGINT and SIGTERM instead of dying of the first one; a second one kills."""
+    stopped: list[int] = []
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+
+    def stop(number: int, _: FrameType | None) -> None:
+        stopped.append(number)
+        tqdm.write("finishing this step, then saving ...")
+        for caught in before:
+            signal.signal(caught, signal.SIG_DFL)
+
+    for number in before:
+        signal.signal(number, stop)
+    try:
+        yield stopped
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

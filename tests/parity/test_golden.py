@@ -1,0 +1,89 @@
+"""Every number recorded from the 2017 release's own graph, against ours."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from golden_numbers import FOLDER, golden_learner
+
+# The size that is small enough to be part of the repository runs everywhere.
+RECORDED = ("parity_64x192_seq5", "parity_128x416_seq3")
+EXPLAIN_REG_WEIGHTS = {"e0": 0.0, "e1": 0.2}
+
+
+@pytest.fixture(scope="module", params=[(name, run) for name in RECORDED for run in EXPLAIN_REG_WEIGHTS], ids="-".join)
+def recorded(request):
+    """The recorded numbers of one run, and a learner in its initial state."""
+    name, run = request.param
+    path = FOLDER / f"{name}.npz"
+    if not path.exists():
+        path = request.getfixturevalue("shared") / "golden" / f"{name}.npz"
+    golden = dict(np.load(path))
+    batch = (golden["tgt"], golden["src"], golden["intrinsics"])
+    return golden, run, golden_learner(golden, EXPLAIN_REG_WEIGHTS[run]), batch
+
+
+@pytest.fixture(scope="module")
+def outputs(recorded):
+    _, _, learner, batch = recorded
+    return learner.forward(*batch)
+
+
+def test_depth(recorded, outputs):
+    for scale, depth in enumerate(outputs["depth"], start=1):
+        np.testing.assert_allclose(depth, recorded[0][f"depth{scale}"], rtol=5e-6)
+
+
+def test_poses(recorded, outputs):
+    golden, run, _, _ = recorded
+    np.testing.assert_allclose(outputs["poses"], golden[f"{run}_poses"], rtol=0, atol=1e-8)
+
+
+def test_masks(recorded, outputs):
+    golden, run, _, _ = recorded
+    assert len(outputs["masks"]) == (4 if run == "e1" else 0)
+    for scale, mask in enumerate(outputs["masks"], start=1):
+        np.testing.assert_allclose(mask, golden[f"mask{scale}"], rtol=5e-6)
+
+
+def test_projected_images(recorded, outputs):
+    for scale, projected in enumerate(outputs["projected"], start=1):
+        golden = recorded[0][f"proj{scale}"]
+        # The finest scale was recorded in half precision.
+        tolerance = 5e-4 if golden.dtype == np.float16 else 2e-5
+        np.testing.assert_allclose(projected, golden.astype(np.float32), rtol=0, atol=tolerance)
+
+
+def test_losses(recorded, outputs):
+    golden, run, _, _ = recorded
+    losses = outputs["losses"]
+    for ours, theirs in (("total", "total"), ("pixel", "pixel"), ("smooth", "smooth")):
+        np.testing.assert_allclose(losses[ours], golden[f"{run}_{theirs}"], rtol=2e-6)
+    np.testing.assert_allclose(losses["explain"], golden["e1_exp"] if run == "e1" else 0, rtol=2e-6)
+
+
+def test_gradient_norms(recorded):
+    golden, run, learner, batch = recorded
+    names = list(learner.weights)
+    assert set(names) == set(golden[f"{run}_grad_names"])
+    norms = dict(zip(names, _gradient_norms(learner, *batch)))
+    recorded_norms = dict(zip(golden[f"{run}_grad_names"], golden[f"{run}_grad_norms"]))
+    np.testing.assert_allclose([norms[n] for n in names], [recorded_norms[n] for n in names], rtol=1e-4)
+
+
+@tf.function
+def _gradient_norms(learner, target, sources, intrinsics):
+    with tf.GradientTape() as tape:
+        total = learner.compute(target, sources, intrinsics).objective.losses()["total"]
+    return [tf.norm(gradient) for gradient in tape.gradient(total, list(learner.weights.values()))]
+
+
+def test_ten_training_steps(recorded):
+    golden, run, learner, batch = recorded
+    losses = [float(learner.train_step(*batch)["total"]) for _ in range(10)]
+    np.testing.assert_allclose(losses, golden[f"{run}_train_losses"], rtol=1e-3)
+    np.testing.assert_allclose(learner.forward(*batch)["losses"]["total"], golden[f"{run}_final_loss"], rtol=1e-3)
+    norms = [np.linalg.norm(learner.weights[name].numpy()) for name in golden[f"{run}_grad_names"]]
+    np.testing.assert_allclose(norms, golden[f"{run}_final_weight_norms"], rtol=1e-3)
+    assert int(learner.global_step) == 10
