@@ -18,8 +18,8 @@ import os
 from absl import flags
 
 from sfmlearner_tf import command
-from sfmlearner_tf.data import synthetic_kitti
-from sfmlearner_tf.data.synthetic_kitti import SyntheticKitti
+from sfmlearner_tf.data.synthetic_kitti import write_dataset
+from sfmlearner_tf.data.synthetic_options import SyntheticKitti
 
 _DEFAULT = SyntheticKitti()
 _OUTPUT_DIR = flags.DEFINE_string("output_dir", None, "Folder to write into; made if absent.", required=True)
@@ -52,7 +52,7 @@ def main() -> None:
         layouts=tuple(_LAYOUTS.value),
         stereo=_STEREO.value,
     )
-    rendered = synthetic_kitti.write_dataset(_OUTPUT_DIR.value, options, _NUM_THREADS.value)
+    rendered = write_dataset(_OUTPUT_DIR.value, options, _NUM_THREADS.value)
     scenes = options.num_train_scenes + options.num_test_scenes
     print(f"{_OUTPUT_DIR.value}: {scenes} scenes of {options.frames_per_scene} frames; {rendered} frames rendered now")
 

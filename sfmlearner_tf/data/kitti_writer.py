@@ -1,7 +1,7 @@
 """The official file formats of KITTI raw and KITTI odometry, written from exact poses and intrinsics.
 
-Frames: `imu` x forward, y left, z up; `velo` likewise; `cam0` the rectified reference camera, x right, y down, z forward;
-`cam2` and `cam3` the left and right colour cameras, shifted from cam0 along x. Every camera is free of distortion.
+Frames: `imu` x forward, y left, z up; `velo` likewise; `cam0` the rectified reference camera, x right, y down, z
+forward; `cam2` and `cam3` the left and right colour cameras, shifted from cam0 along x. No camera has distortion.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ cam2_T_velo = cam2_T_cam0 @ cam0_T_velo
 
 @contextlib.contextmanager
 def whole_file(path: str) -> Iterator[BinaryIO]:
-    """Opens a file beside `path` that takes its name at the end, so that `path` is whole or absent. Makes the folder."""
+    """Opens a file that takes the name `path` at the end, so that `path` is whole or absent. Makes the folder."""
     folder, name = os.path.split(path)
     os.makedirs(folder, exist_ok=True)
     aside = os.path.join(folder, f".{name}.partial")
@@ -72,13 +72,13 @@ def png_bytes(image: np.ndarray) -> bytes:
 
 
 def depth_png_bytes(depth_m: np.ndarray) -> bytes:
-    """Depth [H, W] in metres as KITTI's annotated depth: uint16, 256 steps a metre, 0 where unknown or beyond 255.99 m."""
+    """Depth [H, W] in metres as KITTI's annotated depth: uint16, 256 steps a metre; 0 is unknown, or beyond 255.99 m."""
     steps = np.rint(depth_m * 256)
     return png_bytes(np.where(steps < 2**16, steps, 0).astype(np.uint16))
 
 
 def cam_to_cam_text(intrinsics: np.ndarray, height: int, width: int) -> str:
-    """calib_cam_to_cam.txt of KITTI raw: size, matrix, distortion and pose of cameras 00 to 03, before and after rectification."""
+    """calib_cam_to_cam.txt of KITTI raw: cameras 00 to 03 before and after rectification."""
     lines = ["calib_time: 26-Sep-2011 12:00:00", "corner_dist: 9.950000e-02"]
     size = np.array([width, height])
     for number, shift_m in _CAMERA_SHIFT_M.items():
@@ -153,7 +153,7 @@ def oxts_texts(world_T_cam2: np.ndarray) -> list[str]:
     velocity = _per_second(position)
     acceleration = _per_second(velocity)
     spin = _spin(rotation)
-    felt = acceleration + [0, 0, _GRAVITY]
+    felt = acceleration + np.array([0, 0, _GRAVITY])
     fixed = [0.05, 0.02, 4, 11, 6, 6, 6]  # accuracies; navigation status, satellites, and the three modes
     rows = np.concatenate(
         [
@@ -172,7 +172,7 @@ def oxts_texts(world_T_cam2: np.ndarray) -> list[str]:
 
 
 def _latitude_longitude_altitude(position: np.ndarray) -> np.ndarray:
-    """[n, 3] degrees, degrees, metres of positions [n, 3] east, north, up of the origin: the inverse of KITTI's Mercator projection."""
+    """[n, 3] degrees, degrees, metres of positions [n, 3] east, north, up of the origin: KITTI's Mercator, inverted."""
     latitude, longitude, altitude_m = _ORIGIN
     scale = np.cos(np.radians(latitude))
     east = position[:, 0] / (scale * _EARTH_RADIUS_M)
@@ -188,7 +188,7 @@ def _per_second(values: np.ndarray) -> np.ndarray:
 
 
 def _spin(rotation: Rotation) -> np.ndarray:
-    """Angular rates [n, 3] rad/s about the unit's own axes, from frame to frame; the last frame's are those before it."""
+    """Angular rates [n, 3] rad/s about the unit's own axes up to the next frame; the last frame repeats those before."""
     if len(rotation) == 1:
         return np.zeros((1, 3))
     turn = (rotation[:-1].inv() * rotation[1:]).as_rotvec() / FRAME_SECONDS

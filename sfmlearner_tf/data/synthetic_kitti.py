@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import functools
-import json
 import multiprocessing
 import os
 import signal
@@ -18,76 +16,12 @@ from tqdm import tqdm
 from sfmlearner_tf.command import UserError
 from sfmlearner_tf.data import kitti_writer as kitti
 from sfmlearner_tf.data.synthetic import Scene, intrinsics, make_scene, trajectory
+from sfmlearner_tf.data.synthetic_options import Drive, SyntheticKitti, check, claim_folder, drives
 from sfmlearner_tf.data.synthetic_render import render_depth, render_image, scan
 
-LAYOUTS = ("raw", "odometry")
-MIN_IMAGE_SIDE = 32
-# No real drive has a number this high, so no list of static frames or test scenes touches the training scenes.
-_FIRST_TRAIN_DRIVE = 1001
-_TRAIN_DATE = "2011_09_26"
-# Names of Eigen test scenes: `--dataset_name=kitti_raw_eigen` holds them out of training without being told.
-_TEST_DRIVES = (
-    "2011_09_26_drive_0117",
-    "2011_09_28_drive_0002",
-    "2011_09_26_drive_0052",
-    "2011_09_30_drive_0016",
-    "2011_09_26_drive_0009",
-    "2011_09_29_drive_0071",
-    "2011_10_03_drive_0027",
-    "2011_09_26_drive_0101",
-)
-MAX_TEST_SCENES = len(_TEST_DRIVES)
-MAX_TRAIN_SCENES = 9999 - _FIRST_TRAIN_DRIVE + 1
-# The odometry benchmark trains on sequences 00 to 08 and tests on 09 and 10.
-_TRAIN_SEQUENCES, _TEST_SEQUENCES = range(9), range(9, 11)
-_OPTIONS_FILE = "make_synthetic_kitti.json"
-_WORLD = 1  # goes up with every change of the world, so that one folder never mixes two
 # 64 beams from 2 degrees above to 24.8 below the horizon, as the real lidar's; only the sector before the car.
 _AZIMUTH_RAD = np.radians(np.arange(-52, 52.25, 0.5))
 _ELEVATION_RAD = np.radians(np.linspace(-24.8, 2.0, 64))
-
-
-@dataclasses.dataclass(frozen=True)
-class SyntheticKitti:
-    """What is in the data set; the defaults are those of `tools/make_synthetic_kitti.py`."""
-
-    num_train_scenes: int = 24
-    num_test_scenes: int = 4
-    frames_per_scene: int = 50
-    img_height: int = 64
-    img_width: int = 208
-    seed: int = 8964
-    layouts: tuple[str, ...] = LAYOUTS
-    stereo: bool = True
-
-
-class Drive(NamedTuple):
-    """One scene's place in both layouts."""
-
-    scene_seed: int
-    date: str  # "2011_09_26"
-    name: str  # "2011_09_26_drive_1001_sync"
-    sequence: int | None  # in KITTI odometry, where it has a place there
-    held_out: bool
-
-    def raw_dir(self, output_dir: str) -> str:
-        return os.path.join(output_dir, "kitti_raw", self.date, self.name)
-
-    def sequence_dir(self, output_dir: str) -> str:
-        return os.path.join(output_dir, "kitti_odometry", "sequences", f"{self.sequence:02d}")
-
-
-def drives(options: SyntheticKitti) -> list[Drive]:
-    """Every drive of the data set, training scenes first."""
-    listed = []
-    for index in range(options.num_train_scenes):
-        name = f"{_TRAIN_DATE}_drive_{_FIRST_TRAIN_DRIVE + index}_sync"
-        sequence = _TRAIN_SEQUENCES[index] if index < len(_TRAIN_SEQUENCES) else None
-        listed.append(Drive(_scene_seed(options, _FIRST_TRAIN_DRIVE + index), _TRAIN_DATE, name, sequence, False))
-    for index, name in enumerate(_TEST_DRIVES[: options.num_test_scenes]):
-        sequence = _TEST_SEQUENCES[index] if index < len(_TEST_SEQUENCES) else None
-        listed.append(Drive(_scene_seed(options, index), name[:10], f"{name}_sync", sequence, True))
-    return listed
 
 
 def write_dataset(output_dir: str, options: SyntheticKitti, processes: int) -> int:
@@ -101,8 +35,8 @@ def write_dataset(output_dir: str, options: SyntheticKitti, processes: int) -> i
     Raises:
       UserError: a value out of range, a folder that cannot be written, or one that holds a data set of other options.
     """
-    _check(options)
-    _claim_folder(output_dir, options)
+    check(options)
+    claim_folder(output_dir, options)
     listed = drives(options)
     try:
         for drive in listed:
@@ -137,58 +71,26 @@ def _map(processes: int) -> Iterator[Callable]:
         yield map
         return
     # Fresh interpreters: a fork of a program that has loaded TensorFlow may hang.
-    with multiprocessing.get_context("spawn").Pool(processes, _leave_interrupt_to_parent) as pool:
+    with _one_thread_each(), multiprocessing.get_context("spawn").Pool(processes, _leave_interrupt_to_parent) as pool:
         yield functools.partial(pool.imap_unordered, chunksize=5)
+
+
+@contextlib.contextmanager
+def _one_thread_each() -> Iterator[None]:
+    """Processes started in here get no helper threads for small matrices, which would take each other's cores."""
+    before = os.environ.get("OPENBLAS_NUM_THREADS")
+    os.environ["OPENBLAS_NUM_THREADS"] = "1"
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ["OPENBLAS_NUM_THREADS"]
+        else:
+            os.environ["OPENBLAS_NUM_THREADS"] = before
 
 
 def _leave_interrupt_to_parent() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-
-
-def _check(options: SyntheticKitti) -> None:
-    limits = {
-        "num_train_scenes": (1, MAX_TRAIN_SCENES),
-        "num_test_scenes": (1, MAX_TEST_SCENES),
-        "frames_per_scene": (1, 9999),
-        "img_height": (MIN_IMAGE_SIDE, 4096),
-        "img_width": (MIN_IMAGE_SIDE, 4096),
-        "seed": (0, 2**31 - 1),
-    }
-    for name, (low, high) in limits.items():
-        if not low <= getattr(options, name) <= high:
-            raise UserError(f"--{name}: expected {low} to {high}, found {getattr(options, name)}")
-    if not options.layouts or not set(options.layouts) <= set(LAYOUTS):
-        raise UserError(f"--layouts: expected one or both of {','.join(LAYOUTS)}, found {','.join(options.layouts)!r}")
-
-
-def _claim_folder(output_dir: str, options: SyntheticKitti) -> None:
-    """Leaves the options in the folder, or compares them with those already there."""
-    path = os.path.join(output_dir, _OPTIONS_FILE)
-    ours = {"world": _WORLD, **dataclasses.asdict(options), "layouts": sorted(options.layouts)}
-    try:
-        if not os.path.exists(path):
-            for layout in ("kitti_raw", "kitti_odometry"):
-                if os.path.exists(os.path.join(output_dir, layout)):
-                    raise UserError(
-                        f"--output_dir={output_dir}: holds {layout}, which this command did not make (no {_OPTIONS_FILE} "
-                        "beside it); expected a new or empty folder"
-                    )
-            kitti.write_text(path, json.dumps(ours, indent=1) + "\n")
-            return
-        with open(path, encoding="utf-8") as file:
-            theirs = json.load(file)
-    except (OSError, ValueError) as error:
-        raise UserError(
-            f"--output_dir={output_dir}: cannot be written, or {_OPTIONS_FILE} not read: {error}"
-        ) from error
-    different = [
-        f"{name}={theirs.get(name)} there, {ours[name]} now" for name in ours if theirs.get(name) != ours[name]
-    ]
-    if different:
-        raise UserError(
-            f"--output_dir={output_dir}: holds a data set made with other options ({'; '.join(different)}); "
-            "use the same or another folder"
-        )
 
 
 def _write_missing(files: dict[str, Callable[[], str]]) -> None:
@@ -209,7 +111,6 @@ def _scene_files(output_dir: str, options: SyntheticKitti, drive: Drive) -> dict
         )
         files[os.path.join(date_dir, "calib_velo_to_cam.txt")] = kitti.velo_to_cam_text
         files[os.path.join(date_dir, "calib_imu_to_velo.txt")] = kitti.imu_to_velo_text
-        # Only frames that were taken have a time, and all of them are taken at once.
         for sensor in [*_raw_cameras(options), "oxts", "velodyne_points"]:
             files[os.path.join(drive_dir, sensor, "timestamps.txt")] = functools.partial(
                 kitti.timestamps_text, drive.date, frames
@@ -302,7 +203,3 @@ def _test_files_text(options: SyntheticKitti) -> str:
         if drive.held_out
         for frame in range(1, options.frames_per_scene - 1)
     )
-
-
-def _scene_seed(options: SyntheticKitti, number: int) -> int:
-    return options.seed * 10_000 + number
