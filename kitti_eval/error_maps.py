@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
-from scipy import ndimage
 
 from kitti_eval.depth_metrics import compute_valid_mask
 from kitti_eval.resize import resize_bilinear
@@ -22,6 +21,7 @@ def draw_error_map(
     gt_m: [H, W], 0 where nothing was measured. pred_m: [h, w], metres. Each compared pixel is drawn 3x3 pixels large.
     """
     from matplotlib import colormaps
+    from scipy import ndimage
 
     pred_m = np.clip(resize_bilinear(pred_m, *gt_m.shape), min_depth_m, max_depth_m)
     nearness = 1 / pred_m

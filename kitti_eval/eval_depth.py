@@ -25,43 +25,52 @@ from kitti_eval.depth_evaluation import DepthProtocol, EvaluationSummary, ImageR
 from kitti_eval.depth_metrics import DepthErrors
 from kitti_eval.image_lists import list_eigen_files, list_stereo_files, read_image_list
 
-FLAGS = flags.FLAGS
-flags.DEFINE_string("kitti_dir", None, "folder of KITTI raw (of KITTI 2015 with --split=stereo)", required=True)
-flags.DEFINE_string("pred_file", None, "predictions, .npy [N, h, w]", required=True)
-flags.DEFINE_string("test_file_list", "", "list of the test images, one a line; default: the list of the split")
-flags.DEFINE_float("min_depth", 1e-3, "nearest depth that counts, metres", lower_bound=1e-6)
-flags.DEFINE_float("max_depth", 80.0, "farthest depth that counts, metres", lower_bound=1e-6)
-flags.DEFINE_enum("split", "eigen", ["eigen", "stereo"], "which test images")
-flags.DEFINE_enum(
+_KITTI_DIR = flags.DEFINE_string(
+    "kitti_dir", None, "Folder of KITTI raw (of KITTI 2015 with --split=stereo).", required=True
+)
+_PRED_FILE = flags.DEFINE_string("pred_file", None, "Predictions, .npy [N, h, w].", required=True)
+_TEST_FILE_LIST = flags.DEFINE_string(
+    "test_file_list", "", "List of the test images, one a line; default: the list of the split."
+)
+_MIN_DEPTH = flags.DEFINE_float("min_depth", 1e-3, "Nearest depth that counts, metres.", lower_bound=1e-6)
+_MAX_DEPTH = flags.DEFINE_float("max_depth", 80.0, "Farthest depth that counts, metres.", lower_bound=1e-6)
+_SPLIT = flags.DEFINE_enum("split", "eigen", ["eigen", "stereo"], "Which test images.")
+_GROUND_TRUTH = flags.DEFINE_enum(
     "ground_truth",
     "eigen",
     ["eigen", "camera", "improved"],
-    "eigen: the lidar's forward distance; camera: the lidar points' z in the camera; improved: KITTI's annotated depth",
+    "eigen: the lidar's forward distance; camera: the same points' camera z; improved: KITTI's annotated depth.",
 )
-flags.DEFINE_string("scale", "median", "median (of each image), none (predictions are metres), or one number for all")
-flags.DEFINE_enum("crop", None, ["garg", "eigen", "none"], "part that counts; default: garg, none with --split=stereo")
-flags.DEFINE_string("output_csv", "", "file for the errors of each image")
-flags.DEFINE_string("output_json", "", "file for the means and the images left out")
-flags.DEFINE_string("error_map_dir", "", "folder for a picture of each image's prediction and errors")
-flags.DEFINE_integer("processes", 0, "worker processes; 0: one a core", lower_bound=0)
+_SCALE = flags.DEFINE_string(
+    "scale", "median", "median (of each image), none (predictions are metres), or one number for all."
+)
+_CROP = flags.DEFINE_enum(
+    "crop", None, ["garg", "eigen", "none"], "Part that counts; default: garg, none with --split=stereo."
+)
+_OUTPUT_CSV = flags.DEFINE_string("output_csv", "", "File for the errors of each image.")
+_OUTPUT_JSON = flags.DEFINE_string("output_json", "", "File for the means and the images left out.")
+_ERROR_MAP_DIR = flags.DEFINE_string("error_map_dir", "", "Folder for a picture of each image's prediction and errors.")
+_PROCESSES = flags.DEFINE_integer("processes", 0, "Worker processes; 0: one a core.", lower_bound=0)
 
 
 def main() -> None:
-    if FLAGS.min_depth >= FLAGS.max_depth:
-        raise command.UserError(f"--min_depth={FLAGS.min_depth} must be below --max_depth={FLAGS.max_depth}")
-    if not Path(FLAGS.kitti_dir).is_dir():
-        raise command.UserError(f"--kitti_dir={FLAGS.kitti_dir}: expected a folder, found none")
+    if _MIN_DEPTH.value >= _MAX_DEPTH.value:
+        raise command.UserError(f"--min_depth={_MIN_DEPTH.value} must be below --max_depth={_MAX_DEPTH.value}")
+    if not Path(_KITTI_DIR.value).is_dir():
+        raise command.UserError(f"--kitti_dir={_KITTI_DIR.value}: expected a folder, found none")
     protocol = _make_protocol()
-    image_files, predictions = _match(read_predictions(FLAGS.pred_file), protocol.ground_truth == "improved")
-    error_map_dir = Path(FLAGS.error_map_dir) if FLAGS.error_map_dir else None
-    results = evaluate_images(Path(FLAGS.kitti_dir), image_files, predictions, protocol, FLAGS.processes, error_map_dir)
+    image_files, predictions = _match(read_predictions(_PRED_FILE.value), protocol.ground_truth == "improved")
+    error_map_dir = Path(_ERROR_MAP_DIR.value) if _ERROR_MAP_DIR.value else None
+    results = evaluate_images(
+        Path(_KITTI_DIR.value), image_files, predictions, protocol, _PROCESSES.value, error_map_dir
+    )
     finished = list(tqdm(results, "evaluating", len(image_files), unit="image", disable=None))
     summary = summarize(finished)
     _print_summary(summary)
-    if FLAGS.output_csv:
-        files.write_text(FLAGS.output_csv, _format_csv(finished))
-    if FLAGS.output_json:
-        files.write_json(FLAGS.output_json, _describe(summary, protocol))
+    if _OUTPUT_CSV.value:
+        files.write_text(_OUTPUT_CSV.value, _format_csv(finished))
+    if _OUTPUT_JSON.value:
+        files.write_json(_OUTPUT_JSON.value, _describe(summary, protocol))
 
 
 def read_predictions(path: str) -> np.ndarray:
@@ -81,15 +90,15 @@ def read_predictions(path: str) -> np.ndarray:
 
 
 def _make_protocol() -> DepthProtocol:
-    stereo = FLAGS.split == "stereo"
-    if stereo and FLAGS.ground_truth != "eigen":
-        raise command.UserError(f"--ground_truth={FLAGS.ground_truth} has no meaning with --split=stereo")
+    stereo = _SPLIT.value == "stereo"
+    if stereo and _GROUND_TRUTH.value != "eigen":
+        raise command.UserError(f"--ground_truth={_GROUND_TRUTH.value} has no meaning with --split=stereo")
     return DepthProtocol(
-        ground_truth="stereo" if stereo else FLAGS.ground_truth,
-        min_depth_m=FLAGS.min_depth,
-        max_depth_m=FLAGS.max_depth,
-        scale=_parse_scale(FLAGS.scale),
-        crop=FLAGS.crop or ("none" if stereo else "garg"),
+        ground_truth="stereo" if stereo else _GROUND_TRUTH.value,
+        min_depth_m=_MIN_DEPTH.value,
+        max_depth_m=_MAX_DEPTH.value,
+        scale=_parse_scale(_SCALE.value),
+        crop=_CROP.value or ("none" if stereo else "garg"),
     )
 
 
@@ -107,9 +116,9 @@ def _parse_scale(text: str) -> float | None:
 
 def _match(predictions: np.ndarray, improved: bool) -> tuple[list[str], np.ndarray]:
     """The images to evaluate and their predictions. Predictions of all 697 Eigen images serve the 652 improved ones."""
-    if FLAGS.test_file_list:
-        image_files = read_image_list(FLAGS.test_file_list)
-    elif FLAGS.split == "stereo":
+    if _TEST_FILE_LIST.value:
+        image_files = read_image_list(_TEST_FILE_LIST.value)
+    elif _SPLIT.value == "stereo":
         image_files = list_stereo_files()
     else:
         all_files, image_files = list_eigen_files(), list_eigen_files(annotated_only=improved)
@@ -117,8 +126,8 @@ def _match(predictions: np.ndarray, improved: bool) -> tuple[list[str], np.ndarr
             predictions = predictions[[all_files.index(image_file) for image_file in image_files]]
     if len(predictions) != len(image_files):
         raise command.UserError(
-            f"{FLAGS.pred_file}: expected one prediction for each of the {len(image_files)} test images "
-            f"({FLAGS.test_file_list or 'the list of the split'}), found {len(predictions)}"
+            f"{_PRED_FILE.value}: expected one prediction for each of the {len(image_files)} test images "
+            f"({_TEST_FILE_LIST.value or 'the list of the split'}), found {len(predictions)}"
         )
     return image_files, predictions
 
@@ -159,6 +168,7 @@ def _format_csv(results: list[ImageResult]) -> str:
 
 
 def cli() -> None:
+    """The console command."""
     command.run(main)
 
 

@@ -17,39 +17,41 @@ from kitti_eval.pose_metrics import compute_snippet_ate
 from kitti_eval.published import read_published_ate
 from kitti_eval.snippets import compute_mean_positions, cut_snippets, summarize_ates
 
-FLAGS = flags.FLAGS
-flags.DEFINE_string("dataset_dir", None, "folder of KITTI odometry; only poses/ is read", required=True)
-flags.DEFINE_list("train_seqs", [f"{number:02d}" for number in range(9)], "sequences to take the mean of")
-flags.DEFINE_list("test_seqs", ["09", "10"], "sequences to evaluate")
-flags.DEFINE_integer("seq_length", 5, "frames of a snippet, odd", lower_bound=3)
-flags.DEFINE_string("output_json", "", "file for the results")
+_DATASET_DIR = flags.DEFINE_string("dataset_dir", None, "Folder of KITTI odometry; only poses/ is read.", required=True)
+_TRAIN_SEQS = flags.DEFINE_list(
+    "train_seqs", [f"{number:02d}" for number in range(9)], "Sequences to take the mean of."
+)
+_TEST_SEQS = flags.DEFINE_list("test_seqs", ["09", "10"], "Sequences to evaluate.")
+_SEQ_LENGTH = flags.DEFINE_integer("seq_length", 5, "Frames of a snippet, odd.", lower_bound=3)
+_OUTPUT_JSON = flags.DEFINE_string("output_json", "", "File for the results.")
 
 
 def main() -> None:
-    mean_positions = compute_mean_positions(map(_read_snippets, FLAGS.train_seqs))
+    mean_positions = compute_mean_positions(map(_read_snippets, _TRAIN_SEQS.value))
     summaries = {}
-    for sequence in FLAGS.test_seqs:
+    for sequence in _TEST_SEQS.value:
         snippets = _read_snippets(sequence)
         summary = summarize_ates(compute_snippet_ate(snippet[:, :3, 3], mean_positions) for snippet in snippets)
         line = f"sequence {sequence}: ATE {summary.mean:.3f} +- {summary.std:.3f} over {summary.snippets} snippets"
         published = read_published_ate(sequence).get("Mean Odom.")
-        if published and FLAGS.seq_length == 5:
+        if published and _SEQ_LENGTH.value == 5:
             line += f"; published {published[0]:.3f} +- {published[1]:.3f}"
         print(line)
         summaries[sequence] = {"mean": summary.mean, "std": summary.std, "snippets": summary.snippets}
-    if FLAGS.output_json:
-        files.write_json(FLAGS.output_json, summaries)
+    if _OUTPUT_JSON.value:
+        files.write_json(_OUTPUT_JSON.value, summaries)
 
 
 def _read_snippets(sequence: str):
-    path = Path(FLAGS.dataset_dir) / "poses" / f"{sequence}.txt"
+    path = Path(_DATASET_DIR.value) / "poses" / f"{sequence}.txt"
     try:
-        return cut_snippets(read_kitti(path), FLAGS.seq_length)
+        return cut_snippets(read_kitti(path), _SEQ_LENGTH.value)
     except ValueError as error:
-        raise command.UserError(f"{path}, --seq_length={FLAGS.seq_length}: {error}") from error
+        raise command.UserError(f"{path}, --seq_length={_SEQ_LENGTH.value}: {error}") from error
 
 
 def cli() -> None:
+    """The console command."""
     command.run(main)
 
 

@@ -27,39 +27,44 @@ from kitti_eval.plots import plot_paths, plot_segment_errors
 from kitti_eval.pose_files import format_kitti, format_tum
 from kitti_eval.trajectory import ALIGNMENTS
 
-FLAGS = flags.FLAGS
-flags.DEFINE_string("gtruth_file", None, "true trajectory, KITTI or TUM format", required=True)
-flags.DEFINE_string("times_file", "", "KITTI's times.txt of the true trajectory, to match a prediction with gaps")
-flags.DEFINE_string("pred", None, "predicted trajectory, KITTI or TUM format, or a folder of snippets", required=True)
-flags.DEFINE_enum(
+_GTRUTH_FILE = flags.DEFINE_string("gtruth_file", None, "True trajectory, KITTI or TUM format.", required=True)
+_TIMES_FILE = flags.DEFINE_string(
+    "times_file", "", "KITTI's times.txt of the true trajectory, to match a prediction with gaps."
+)
+_PRED = flags.DEFINE_string(
+    "pred", None, "Predicted trajectory, KITTI or TUM format, or a folder of snippets.", required=True
+)
+_SNIPPET_SCALE = flags.DEFINE_enum(
     "snippet_scale",
     "none",
     ["none", "ground_truth"],
-    "none: snippets are chained as predicted; ground_truth: each is first scaled to the true one, as for the ATE",
+    "none: snippets are chained as predicted; ground_truth: each is first scaled to the true one, as for the ATE.",
 )
-flags.DEFINE_enum("align", "7dof", list(ALIGNMENTS), "the alignment that is written and plotted; all are printed")
-flags.DEFINE_string("output_json", "", "file for all errors")
-flags.DEFINE_string("output_kitti", "", "file for the aligned prediction in KITTI's format")
-flags.DEFINE_string("output_tum", "", "file for the aligned prediction in TUM's format (needs times)")
-flags.DEFINE_string("plot_dir", "", "folder for path.png and error_by_length.png")
+_ALIGN = flags.DEFINE_enum(
+    "align", "7dof", list(ALIGNMENTS), "The alignment that is written and plotted; all are printed."
+)
+_OUTPUT_JSON = flags.DEFINE_string("output_json", "", "File for all errors.")
+_OUTPUT_KITTI = flags.DEFINE_string("output_kitti", "", "File for the aligned prediction in KITTI's format.")
+_OUTPUT_TUM = flags.DEFINE_string("output_tum", "", "File for the aligned prediction in TUM's format (needs times).")
+_PLOT_DIR = flags.DEFINE_string("plot_dir", "", "Folder for path.png and error_by_length.png.")
 
 
 def main() -> None:
-    gt, gt_times_s = read_ground_truth(Path(FLAGS.gtruth_file), Path(FLAGS.times_file) if FLAGS.times_file else None)
-    scaled = FLAGS.snippet_scale == "ground_truth"
-    gt, pred, times_s = read_prediction(Path(FLAGS.pred), gt, gt_times_s, scaled)
+    gt, gt_times_s = read_ground_truth(Path(_GTRUTH_FILE.value), Path(_TIMES_FILE.value) if _TIMES_FILE.value else None)
+    scaled = _SNIPPET_SCALE.value == "ground_truth"
+    gt, pred, times_s = read_prediction(Path(_PRED.value), gt, gt_times_s, scaled)
     errors = evaluate_trajectory(gt, pred)
     _print_table(errors, len(gt))
-    aligned = errors[FLAGS.align]
-    if FLAGS.output_kitti:
-        files.write_text(FLAGS.output_kitti, format_kitti(aligned.poses))
-    if FLAGS.output_tum and times_s is None:
-        raise command.UserError(f"--output_tum: neither {FLAGS.gtruth_file} nor {FLAGS.pred} has times: --times_file")
-    if FLAGS.output_tum and times_s is not None:
-        files.write_text(FLAGS.output_tum, format_tum(aligned.poses, times_s))
-    if FLAGS.output_json:
-        files.write_json(FLAGS.output_json, {kind: _describe(row) for kind, row in errors.items()})
-    if FLAGS.plot_dir:
+    aligned = errors[_ALIGN.value]
+    if _OUTPUT_KITTI.value:
+        files.write_text(_OUTPUT_KITTI.value, format_kitti(aligned.poses))
+    if _OUTPUT_TUM.value and times_s is None:
+        raise command.UserError(f"--output_tum: neither {_GTRUTH_FILE.value} nor {_PRED.value} has times: --times_file")
+    if _OUTPUT_TUM.value and times_s is not None:
+        files.write_text(_OUTPUT_TUM.value, format_tum(aligned.poses, times_s))
+    if _OUTPUT_JSON.value:
+        files.write_json(_OUTPUT_JSON.value, {kind: _describe(row) for kind, row in errors.items()})
+    if _PLOT_DIR.value:
         _plot(gt, aligned)
 
 
@@ -82,14 +87,15 @@ def _describe(errors: AlignedErrors) -> dict:
 
 
 def _plot(gt: np.ndarray, aligned: AlignedErrors) -> None:
-    folder = Path(FLAGS.plot_dir)
-    paths = {"ground truth": gt[:, :3, 3], f"prediction ({FLAGS.align})": aligned.poses[:, :3, 3]}
+    folder = Path(_PLOT_DIR.value)
+    paths = {"ground truth": gt[:, :3, 3], f"prediction ({_ALIGN.value})": aligned.poses[:, :3, 3]}
     files.write_bytes(folder / "path.png", plot_paths(paths))
     if aligned.by_length:
         files.write_bytes(folder / "error_by_length.png", plot_segment_errors(aligned.by_length))
 
 
 def cli() -> None:
+    """The console command."""
     command.run(main)
 
 

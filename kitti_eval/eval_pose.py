@@ -17,24 +17,24 @@ from absl import flags
 from kitti_eval import command, files
 from kitti_eval.snippets import evaluate_snippets
 
-FLAGS = flags.FLAGS
-flags.DEFINE_string("gtruth_dir", None, "folder of the true snippets", required=True)
-flags.DEFINE_string("pred_dir", None, "folder of the predicted snippets", required=True)
-flags.DEFINE_string("output_json", "", "file for the mean and the error of each snippet")
+_GTRUTH_DIR = flags.DEFINE_string("gtruth_dir", None, "Folder of the true snippets.", required=True)
+_PRED_DIR = flags.DEFINE_string("pred_dir", None, "Folder of the predicted snippets.", required=True)
+_OUTPUT_JSON = flags.DEFINE_string("output_json", "", "File for the mean and the error of each snippet.")
 
 
 def main() -> None:
-    ates, summary = evaluate_snippets(Path(FLAGS.gtruth_dir), Path(FLAGS.pred_dir))
-    print(f"Predictions dir: {FLAGS.pred_dir}")
+    ates, summary = evaluate_snippets(Path(_GTRUTH_DIR.value), Path(_PRED_DIR.value))
+    print(f"Predictions dir: {_PRED_DIR.value}")
     print(f"ATE mean: {summary.mean:.4f}, std: {summary.std:.4f}")
     print(f"mean over {summary.snippets} of {summary.snippets + len(summary.unpredicted)} snippets")
     if summary.unpredicted:
         print(f"left out: {len(summary.unpredicted)} without a prediction, from {summary.unpredicted[0]} on")
-    if FLAGS.output_json:
-        files.write_json(FLAGS.output_json, {**summary._asdict(), "ate": ates})
+    if _OUTPUT_JSON.value:
+        files.write_json(_OUTPUT_JSON.value, {**summary._asdict(), "ate": ates})
 
 
 def cli() -> None:
+    """The console command."""
     command.run(main)
 
 

@@ -16,25 +16,25 @@ from tqdm import tqdm
 from kitti_eval import command
 from kitti_eval.snippets import cut_snippets, read_sequence, write_snippets
 
-FLAGS = flags.FLAGS
-flags.DEFINE_string("dataset_dir", None, "folder of KITTI odometry", required=True)
-flags.DEFINE_string("output_dir", None, "folder for the snippets", required=True)
-flags.DEFINE_integer("test_seq", 9, "number of the sequence", lower_bound=0)
-flags.DEFINE_integer("seq_length", 5, "frames of a snippet, odd", lower_bound=3)
+_DATASET_DIR = flags.DEFINE_string("dataset_dir", None, "Folder of KITTI odometry.", required=True)
+_OUTPUT_DIR = flags.DEFINE_string("output_dir", None, "Folder for the snippets.", required=True)
+_TEST_SEQ = flags.DEFINE_integer("test_seq", 9, "Number of the sequence.", lower_bound=0)
+_SEQ_LENGTH = flags.DEFINE_integer("seq_length", 5, "Frames of a snippet, odd.", lower_bound=3)
 
 
 def main() -> None:
-    poses, times_s = read_sequence(Path(FLAGS.dataset_dir), f"{FLAGS.test_seq:02d}")
+    poses, times_s = read_sequence(Path(_DATASET_DIR.value), f"{_TEST_SEQ.value:02d}")
     try:
-        snippets = cut_snippets(poses, FLAGS.seq_length)
+        snippets = cut_snippets(poses, _SEQ_LENGTH.value)
     except ValueError as error:
-        raise command.UserError(f"--seq_length={FLAGS.seq_length}: {error}") from error
+        raise command.UserError(f"--seq_length={_SEQ_LENGTH.value}: {error}") from error
     progress = tqdm(snippets, "writing", unit="snippet", disable=None)
-    write_snippets(Path(FLAGS.output_dir), progress, times_s)
-    print(f"{len(snippets)} snippets of {FLAGS.seq_length} frames in {FLAGS.output_dir}")
+    write_snippets(Path(_OUTPUT_DIR.value), progress, times_s)
+    print(f"{len(snippets)} snippets of {_SEQ_LENGTH.value} frames in {_OUTPUT_DIR.value}")
 
 
 def cli() -> None:
+    """The console command."""
     command.run(main)
 
 

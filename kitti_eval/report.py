@@ -1,0 +1,129 @@
+"""Our numbers beside the published ones, on the terminal and as one self-contained HTML page."""
+
+from __future__ import annotations
+
+import base64
+import html
+from typing import NamedTuple
+
+from kitti_eval.depth_metrics import DepthErrors
+
+# Published numbers have three decimals: a smaller difference cannot be told from none.
+ROUNDING = 0.0005
+CLOSE = 0.05
+HIGHER_IS_BETTER = ("a1", "a2", "a3")
+
+
+class Cell(NamedTuple):
+    """One number of ours beside the published one, and what to think of it (`judge`)."""
+
+    metric: str
+    ours: float
+    published: float
+    difference: float
+    verdict: str
+
+
+class Comparison(NamedTuple):
+    """A table: what was measured, what it is compared with, one cell a metric."""
+
+    title: str
+    published_as: str
+    cells: list[Cell]
+
+
+class Picture(NamedTuple):
+    """A PNG and the line below it."""
+
+    caption: str
+    png: bytes
+
+
+class Section(NamedTuple):
+    """A part of the report: `lines` of text, tables and pictures, in this order."""
+
+    title: str
+    lines: list[str]
+    comparisons: list[Comparison]
+    pictures: list[Picture]
+
+
+def judge(metric: str, ours: float, published: float) -> Cell:
+    """Verdicts: `equal` to the published digits, `close` (within 5 percent), else `better` or `worse`."""
+    difference = ours - published
+    if abs(difference) <= ROUNDING:
+        verdict = "equal"
+    elif abs(difference) <= CLOSE * abs(published):
+        verdict = "close"
+    else:
+        verdict = "better" if (difference > 0) == (metric in HIGHER_IS_BETTER) else "worse"
+    return Cell(metric, ours, published, difference, verdict)
+
+
+def compare_depth(title: str, ours: DepthErrors, published_as: str, published: DepthErrors) -> Comparison:
+    """All seven depth errors beside those of a published row."""
+    cells = [judge(name, *pair) for name, *pair in zip(DepthErrors._fields, ours, published)]
+    return Comparison(title, published_as, cells)
+
+
+def format_comparison(comparison: Comparison) -> str:
+    """The table as text, one metric a line."""
+    header = f"{comparison.title}, against {comparison.published_as}"
+    columns = f"{'metric':>20} {'ours':>9} {'published':>9} {'diff':>9}  verdict"
+    rows = [
+        f"{cell.metric:>20} {cell.ours:9.3f} {cell.published:9.3f} {cell.difference:+9.3f}  {cell.verdict}"
+        for cell in comparison.cells
+    ]
+    return "\n".join([header, columns, *rows])
+
+
+def render_report(title: str, sections: list[Section]) -> str:
+    """One HTML page that needs no other file: styles and pictures are inside."""
+    body = "\n".join(_render_section(section) for section in sections)
+    return _PAGE.format(title=html.escape(title), style=_STYLE, body=body)
+
+
+def _render_section(section: Section) -> str:
+    lines = [f"<p>{html.escape(line)}</p>" for line in section.lines]
+    tables = [_render_comparison(comparison) for comparison in section.comparisons]
+    pictures = [_render_picture(picture) for picture in section.pictures]
+    blocks = [*lines, f'<div class="tables">{"".join(tables)}</div>' if tables else "", *pictures]
+    return f"<section><h2>{html.escape(section.title)}</h2>{''.join(blocks)}</section>"
+
+
+def _render_comparison(comparison: Comparison) -> str:
+    rows = "".join(
+        f"<tr><th>{html.escape(cell.metric)}</th><td>{cell.ours:.3f}</td><td>{cell.published:.3f}</td>"
+        f'<td>{cell.difference:+.3f}</td><td class="{cell.verdict}">{cell.verdict}</td></tr>'
+        for cell in comparison.cells
+    )
+    caption = f"{html.escape(comparison.title)}<br><small>against {html.escape(comparison.published_as)}</small>"
+    header = "<tr><th></th><th>ours</th><th>published</th><th>difference</th><th>verdict</th></tr>"
+    return f"<table><caption>{caption}</caption>{header}{rows}</table>"
+
+
+def _render_picture(picture: Picture) -> str:
+    data = base64.b64encode(picture.png).decode()
+    caption = html.escape(picture.caption)
+    return (
+        f'<figure><img alt="{caption}" src="data:image/png;base64,{data}"><figcaption>{caption}</figcaption></figure>'
+    )
+
+
+_STYLE = """
+body { font: 15px/1.5 system-ui, sans-serif; max-width: 1100px; margin: 2em auto; padding: 0 1em; color: #222; }
+h1, h2 { font-weight: 600; } h2 { border-bottom: 1px solid #ccc; margin-top: 2em; }
+.tables { display: flex; flex-wrap: wrap; gap: 1.5em 3em; }
+table { border-collapse: collapse; } caption { text-align: left; font-weight: 600; padding-bottom: .4em; }
+caption small { font-weight: 400; color: #666; }
+th, td { padding: .15em .8em; text-align: right; border-bottom: 1px solid #eee; }
+td { font-variant-numeric: tabular-nums; }
+.better, .equal { color: #17692c; } .close { color: #666; } .worse { color: #b3261e; }
+figure { margin: 1.5em 0; } img { max-width: 100%; } figcaption { color: #555; }
+"""
+_PAGE = """<!DOCTYPE html>
+<html lang="en"><head><meta charset="utf-8"><title>{title}</title><style>{style}</style></head>
+<body><h1>{title}</h1>
+{body}
+</body></html>
+"""
