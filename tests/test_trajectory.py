@@ -1,0 +1,136 @@
+import json
+
+import numpy as np
+import pytest
+from scipy.spatial.transform import Rotation
+
+from kitti_eval import pose_files, trajectory
+from kitti_eval.command import UserError
+
+
+def make_path(frames: int = 40, seed: int = 0) -> np.ndarray:
+    """Poses [frames, 4, 4] from the identity on, in three dimensions."""
+    spread = [0.1, 0.1, 0.3, 0.02, 0.1, 0.02]
+    steps = np.random.RandomState(seed).normal([0, 0, 1, 0, 0, 0], spread, (frames - 1, 6))
+    return trajectory.chain_motions(trajectory.pose_vectors_to_matrices(steps))
+
+
+def test_pose_vectors_by_hand():
+    quarter = np.pi / 2
+    matrix = trajectory.pose_vectors_to_matrices(np.array([1, 2, 3, quarter, quarter, 0]))
+    np.testing.assert_allclose(matrix, [[0, 0, 1, 1], [1, 0, 0, 2], [0, 1, 0, 3], [0, 0, 0, 1]], atol=1e-15)
+
+
+def test_pose_vectors_against_scipy():
+    vectors = np.random.RandomState(0).normal(size=(5, 3, 6))
+    matrices = trajectory.pose_vectors_to_matrices(vectors)
+    expected = Rotation.from_euler("XYZ", vectors.reshape(-1, 6)[:, 3:]).as_matrix().reshape(5, 3, 3, 3)
+    np.testing.assert_allclose(matrices[..., :3, :3], expected, atol=1e-12)
+    np.testing.assert_array_equal(matrices[..., :3, 3], vectors[..., :3])
+
+
+def test_text_of_the_release_for_its_pose_vectors(shared):
+    golden = json.loads((shared / "golden" / "dump_pose_seq_tum.json").read_text())
+    times_s = np.array(golden["times"])
+    for vectors, expected in zip(golden["pose_vectors"], golden["tum_text"]):
+        text = pose_files.format_tum(trajectory.predicted_vectors_to_poses(np.array(vectors)), times_s)
+        # The sign of a zero is noise of the linear algebra library.
+        assert text.replace("-0.000000", "0.000000") == expected.replace("-0.000000", "0.000000")
+
+
+def test_motions_and_chaining_are_inverse():
+    path = make_path()
+    np.testing.assert_allclose(trajectory.chain_motions(trajectory.compute_motions(path)), path, atol=1e-10)
+    np.testing.assert_allclose(trajectory.compute_motions(path, 3)[4], np.linalg.inv(path[4]) @ path[7], atol=1e-12)
+    np.testing.assert_allclose(trajectory.make_relative(path)[0], np.eye(4), atol=1e-15)
+
+
+def test_path_lengths():
+    poses = np.tile(np.eye(4), (3, 1, 1))
+    poses[1, :3, 3], poses[2, :3, 3] = [3, 0, 4], [3, 12, 4]
+    assert trajectory.compute_path_lengths(poses).tolist() == [0, 5, 17]
+
+
+@pytest.mark.parametrize(("kind", "scale"), [("6dof", 1.0), ("7dof", 0.04)])
+def test_a_known_similarity_is_found(kind, scale):
+    path = make_path()
+    rotation = Rotation.from_euler("xyz", [0.3, -2.0, 1.0]).as_matrix()
+    moved = trajectory.transform_poses(trajectory.Similarity(scale, rotation, np.array([5.0, -7.0, 9.0])), path)
+    similarity = trajectory.find_alignment(path[:, :3, 3], moved[:, :3, 3], kind)
+    assert similarity.scale == pytest.approx(1 / scale)
+    np.testing.assert_allclose(similarity.rotation, rotation.T, atol=1e-9)
+    np.testing.assert_allclose(trajectory.transform_poses(similarity, moved), path, atol=1e-8)
+
+
+def test_alignment_is_the_best_of_its_kind():
+    gt, pred = make_path(seed=1)[:, :3, 3], make_path(seed=2)[:, :3, 3]
+
+    def squared_error(similarity):
+        moved = similarity.scale * pred @ similarity.rotation.T + similarity.translation
+        return np.sum((gt - moved) ** 2)
+
+    best = {kind: squared_error(trajectory.find_alignment(gt, pred, kind)) for kind in trajectory.ALIGNMENTS}
+    assert best["7dof"] <= min(best.values())
+    similarity = trajectory.find_alignment(gt, pred, "7dof")
+    for axis in range(3):
+        for step in (1e-3, -1e-3):
+            turn = Rotation.from_rotvec(step * np.eye(3)[axis]).as_matrix()
+            assert squared_error(similarity._replace(rotation=turn @ similarity.rotation)) > best["7dof"]
+            assert squared_error(similarity._replace(translation=similarity.translation + step)) > best["7dof"]
+            assert squared_error(similarity._replace(scale=similarity.scale + step)) > best["7dof"]
+
+
+def test_a_mirrored_path_is_turned_not_mirrored():
+    gt = make_path()[:, :3, 3]
+    rotation = trajectory.find_alignment(gt, gt * [-1, 1, 1], "7dof").rotation
+    assert np.linalg.det(rotation) == pytest.approx(1)
+
+
+def test_a_prediction_that_stands_still_gets_a_finite_alignment():
+    gt = make_path()[:, :3, 3]
+    assert trajectory.find_alignment(gt, np.zeros_like(gt), "scale").scale == 0
+    still = trajectory.find_alignment(gt, np.zeros_like(gt), "7dof")
+    np.testing.assert_allclose(still.translation, gt.mean(axis=0))
+    assert np.isfinite(still.rotation).all()
+
+
+def test_quaternions_against_scipy_also_at_right_angles():
+    angles = [[0.1, 0.2, 0.3], [3, 1.5, -3], [0.4, np.pi / 2, 0.2], [0.4, -np.pi / 2, 0.2], [0, np.pi, 0]]
+    rotations = Rotation.from_euler("XYZ", angles)
+    quaternions = pose_files.rotations_to_quaternions(rotations.as_matrix())
+    signs = np.sign(np.sum(quaternions * rotations.as_quat(), axis=1, keepdims=True))
+    np.testing.assert_allclose(quaternions * signs, rotations.as_quat(), atol=1e-7)
+    np.testing.assert_allclose(pose_files.quaternions_to_rotations(3 * quaternions), rotations.as_matrix(), atol=1e-7)
+
+
+def test_files_keep_a_trajectory(tmp_path):
+    path, times_s = make_path(), np.arange(40) / 10
+    (tmp_path / "kitti.txt").write_text(pose_files.format_kitti(path))
+    (tmp_path / "tum.txt").write_text("# time x y z\n" + pose_files.format_tum(path, times_s))
+    kitti, no_times = pose_files.read_trajectory(tmp_path / "kitti.txt")
+    tum, tum_times_s = pose_files.read_trajectory(tmp_path / "tum.txt")
+    assert no_times is None
+    np.testing.assert_allclose(tum_times_s, times_s)
+    np.testing.assert_allclose(kitti, path, rtol=1e-6, atol=1e-6)
+    np.testing.assert_allclose(tum, path, atol=5e-6)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (None, "expected a text file of numbers; No such file"),
+        ("", "expected lines of finite numbers, found none"),
+        ("0 0 0 0 0 0 0 nan\n", "that are not finite"),
+        ("0 0 0 0 0 0 0 1\n1 0 0\n", "equally many numbers on every line"),
+        ("0 0 0 0 0 0 0 one\n", "equally many numbers on every line"),
+        ("0 0 0 0 0 0 0 0.5\n", "quaternions of length 1, found one of 0.5"),
+        ("1 0 0 0 0 0 0 1\n1 0 0 0 0 0 0 1\n", "times that rise"),
+        ("1 2 3\n", "expected 12 numbers a line"),
+    ],
+)
+def test_damaged_files_are_named(tmp_path, text, message):
+    path = tmp_path / "pose.txt"
+    if text is not None:
+        path.write_text(text)
+    with pytest.raises(UserError, match=f"pose.txt: .*{message}"):
+        pose_files.read_trajectory(path)
