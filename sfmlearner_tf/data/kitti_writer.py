@@ -53,9 +53,14 @@ def whole_file(path: str) -> Iterator[BinaryIO]:
     folder, name = os.path.split(path)
     os.makedirs(folder, exist_ok=True)
     aside = os.path.join(folder, f".{name}.partial")
-    with open(aside, "wb") as file:
-        yield file
-    os.replace(aside, path)
+    try:
+        with open(aside, "wb") as file:
+            yield file
+        os.replace(aside, path)
+    except BaseException:
+        with contextlib.suppress(FileNotFoundError):
+            os.remove(aside)
+        raise
 
 
 def write_text(path: str, text: str) -> None:
@@ -72,7 +77,7 @@ def png_bytes(image: np.ndarray) -> bytes:
 
 
 def depth_png_bytes(depth_m: np.ndarray) -> bytes:
-    """Depth [H, W] in metres as KITTI's annotated depth: uint16, 256 steps a metre; 0 is unknown, or beyond 255.99 m."""
+    """Depth [H, W] in metres as KITTI's annotated depth: uint16, 256 steps a metre; 0: unknown, or beyond 255.99 m."""
     steps = np.rint(depth_m * 256)
     return png_bytes(np.where(steps < 2**16, steps, 0).astype(np.uint16))
 
@@ -188,7 +193,7 @@ def _per_second(values: np.ndarray) -> np.ndarray:
 
 
 def _spin(rotation: Rotation) -> np.ndarray:
-    """Angular rates [n, 3] rad/s about the unit's own axes up to the next frame; the last frame repeats those before."""
+    """Angular rates [n, 3] rad/s about the unit's own axes up to the next frame; the last frame repeats them."""
     if len(rotation) == 1:
         return np.zeros((1, 3))
     turn = (rotation[:-1].inv() * rotation[1:]).as_rotvec() / FRAME_SECONDS

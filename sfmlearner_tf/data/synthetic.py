@@ -1,7 +1,7 @@
 """A generated street: what stands in it and how the camera drives through it.
 
-World frame: x right, y down, z forward, metres; the ground is the plane y = 0. Everything that stands in the street is made of flat rectangles, so a ray meets it in closed form
-(`synthetic_render.py`), and depth and poses are exact by construction.
+World frame: x right, y down, z forward, metres; the ground is the plane y = 0. Everything that stands in the street is
+made of flat rectangles, so a ray meets it in closed form (`synthetic_render.py`), and depth and poses are exact.
 """
 
 from __future__ import annotations

@@ -103,14 +103,14 @@ def claim_folder(output_dir: str, options: SyntheticKitti) -> None:
             for layout in ("kitti_raw", "kitti_odometry"):
                 if os.path.exists(os.path.join(output_dir, layout)):
                     raise UserError(
-                        f"--output_dir={output_dir}: expected a new or empty folder, found {layout} that this command did "
-                        f"not make (no {_OPTIONS_FILE} beside it)"
+                        f"--output_dir={output_dir}: expected a new or empty folder, found {layout} that this command "
+                        f"did not make (no {_OPTIONS_FILE} beside it)"
                     )
             write_text(path, json.dumps(ours, indent=1) + "\n")
             return
         with open(path, encoding="utf-8") as file:
-            theirs = json.load(file)
-    except (OSError, ValueError) as error:
+            theirs = dict(json.load(file))
+    except (OSError, ValueError, TypeError) as error:
         raise UserError(
             f"--output_dir={output_dir}: cannot be written, or {_OPTIONS_FILE} not read: {error}"
         ) from error

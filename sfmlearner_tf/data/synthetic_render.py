@@ -218,7 +218,7 @@ def _lidar_bounds(corner: np.ndarray, rays: Rays) -> _Bounds:
 
 
 def _span(values: np.ndarray, valid: np.ndarray, grid: np.ndarray) -> np.ndarray:
-    """[F, 2] first and end index of the ascending `grid` around the valid `values` [F, n], one to spare on each side."""
+    """[F, 2] first and end index of the ascending `grid` around the valid `values` [F, n], one to spare each side."""
     first = np.searchsorted(grid, np.where(valid, values, np.inf).min(axis=1)) - 1
     end = np.searchsorted(grid, np.where(valid, values, -np.inf).max(axis=1), side="right") + 1
     return np.stack([np.maximum(first, 0), np.minimum(end, len(grid))], axis=-1)

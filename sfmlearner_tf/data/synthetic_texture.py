@@ -47,12 +47,7 @@ def moments(p_u: np.ndarray, q_u: np.ndarray, p_v: np.ndarray, q_v: np.ndarray) 
 
 
 def pattern_and_tint(waves: Waves, p: np.ndarray, q: np.ndarray, moments: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The fine pattern and the coarse tint [n] at the texture points p, q [n], as a picture shows them.
-
-    A wave averaged with a Gaussian over its picture is the wave times exp(-sigma^2 |gradient of its phase|^2 / 2), which is
-    exact: no surface, however slanted or far, has detail finer than the pixels. `moments` [3, n] holds that exponent for
-    the squares of the wave vector (x x, x y, y y).
-    """
+    """The fine pattern and the coarse tint [n] at the texture points p, q [n], as a picture shows them."""
     pattern, tint = np.zeros_like(p), np.zeros_like(p)
     phase, damping, term = np.empty_like(p), np.empty_like(p), np.empty_like(p)
     for (x, y), start, (fine, coarse) in zip(waves.vectors.tolist(), waves.phases.tolist(), waves.amplitudes.tolist()):

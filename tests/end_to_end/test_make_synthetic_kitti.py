@@ -1,0 +1,147 @@
+"""tools/make_synthetic_kitti.py, run as a user runs it."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+REPO = Path(__file__).parents[2]
+SMALL = ("--num_train_scenes=1", "--num_test_scenes=1", "--frames_per_scene=4", "--img_height=32", "--img_width=64")
+
+
+def make(output_dir, *arguments):
+    command = [
+        sys.executable,
+        str(REPO / "tools" / "make_synthetic_kitti.py"),
+        f"--output_dir={output_dir}",
+        *arguments,
+    ]
+    return subprocess.run(command, capture_output=True, text=True, check=False)
+
+
+def contents(folder):
+    return {str(path.relative_to(folder)): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("world")
+    result = make(folder, *SMALL, "--num_threads=1")
+    assert result.returncode == 0, result.stderr
+    return folder
+
+
+def test_layout_is_the_official_one(world):
+    raw = "kitti_raw/2011_09_26"
+    expected = {"make_synthetic_kitti.json", "kitti_raw/test_files.txt"}
+    expected |= {f"{raw}/calib_{name}.txt" for name in ("cam_to_cam", "velo_to_cam", "imu_to_velo")}
+    for drive in ("2011_09_26_drive_1001_sync", "2011_09_26_drive_0117_sync"):
+        for sensor, end in (("image_02", "png"), ("image_03", "png"), ("oxts", "txt"), ("velodyne_points", "bin")):
+            expected |= {f"{raw}/{drive}/{sensor}/timestamps.txt"}
+            expected |= {f"{raw}/{drive}/{sensor}/data/{frame:010d}.{end}" for frame in range(4)}
+        expected |= {f"{raw}/{drive}/proj_depth/groundtruth/image_02/{frame:010d}.png" for frame in range(4)}
+    for sequence in ("00", "09"):
+        expected |= {f"kitti_odometry/sequences/{sequence}/{name}" for name in ("calib.txt", "times.txt")}
+        expected |= {f"kitti_odometry/sequences/{sequence}/image_2/{frame:06d}.png" for frame in range(4)}
+        expected |= {f"kitti_odometry/poses/{sequence}.txt"}
+    files = contents(world)
+    assert set(files) == expected
+    assert (
+        files[f"{raw}/2011_09_26_drive_0117_sync/image_02/data/0000000002.png"]
+        == files["kitti_odometry/sequences/09/image_2/000002.png"]
+    )
+    listed = files["kitti_raw/test_files.txt"].decode().split()
+    assert listed == [f"2011_09_26/2011_09_26_drive_0117_sync/image_02/data/000000000{frame}.png" for frame in (1, 2)]
+
+
+def test_files_hold_what_their_format_says(world):
+    drive = world / "kitti_raw/2011_09_26/2011_09_26_drive_1001_sync"
+    image = np.array(Image.open(drive / "image_02/data/0000000000.png"))
+    depth = np.array(Image.open(drive / "proj_depth/groundtruth/image_02/0000000000.png"))
+    points = np.fromfile(drive / "velodyne_points/data/0000000000.bin", np.float32).reshape(-1, 4)
+    assert (image.shape, image.dtype) == ((32, 64, 3), np.uint8)
+    assert depth.shape == (32, 64)
+    assert 3 < np.median(depth[depth > 0]) / 256 < 60
+    assert len(points) > 4000
+    assert np.linalg.norm(points[:, :3], axis=1).max() <= 80
+    assert len((drive / "oxts/data/0000000000.txt").read_text().split()) == 30
+
+
+def test_bytes_do_not_depend_on_the_number_of_processes(world, tmp_path):
+    result = make(tmp_path, *SMALL, "--num_threads=2")
+    assert result.returncode == 0, result.stderr
+    assert contents(tmp_path) == contents(world)
+
+
+def test_second_run_makes_only_what_is_missing(tmp_path):
+    flags = (*SMALL, "--layouts=odometry", "--num_threads=1")
+    assert make(tmp_path, *flags).returncode == 0
+    before = contents(tmp_path)
+    assert not (tmp_path / "kitti_raw").exists()
+    lost = tmp_path / "kitti_odometry/sequences/00/image_2/000001.png"
+    kept = tmp_path / "kitti_odometry/sequences/00/image_2/000002.png"
+    written = kept.stat().st_mtime_ns
+    lost.unlink()
+    result = make(tmp_path, *flags)
+    assert result.returncode == 0, result.stderr
+    assert "1 frames rendered now" in result.stdout
+    assert contents(tmp_path) == before
+    assert kept.stat().st_mtime_ns == written
+
+
+@pytest.mark.parametrize(
+    ("flags", "named"),
+    [
+        (("--img_height=16",), ("--img_height", "32", "16")),
+        (("--img_width=31",), ("--img_width", "32", "31")),
+        (("--num_train_scenes=0",), ("--num_train_scenes", "1", "0")),
+        (("--frames_per_scene=-3",), ("--frames_per_scene", "1", "-3")),
+        (("--num_test_scenes=99",), ("--num_test_scenes", "99")),
+        (("--num_threads=0",), ("num_threads", "0")),
+        (("--layouts=raw,kitti",), ("--layouts", "kitti", "odometry")),
+    ],
+)
+def test_wrong_flag_is_named_in_one_line(tmp_path, flags, named):
+    result = make(tmp_path, *flags)
+    assert_one_line(result, named)
+    assert os.listdir(tmp_path) == []
+
+
+def test_folder_made_with_other_flags_is_refused(world):
+    before = contents(world)
+    assert_one_line(make(world, *SMALL, "--seed=1"), ("--output_dir", "seed=8964 there, 1 now"))
+    assert contents(world) == before
+
+
+def test_folder_with_real_recordings_is_refused(tmp_path):
+    (tmp_path / "kitti_raw").mkdir()
+    assert_one_line(make(tmp_path, *SMALL), ("--output_dir", "kitti_raw"))
+    assert os.listdir(tmp_path / "kitti_raw") == []
+
+
+def test_folder_that_cannot_be_written_is_named(tmp_path):
+    (tmp_path / "file").write_text("")
+    assert_one_line(make(tmp_path / "file", *SMALL), ("--output_dir", "file"))
+
+
+def test_help_explains(tmp_path):
+    result = subprocess.run(
+        [sys.executable, str(REPO / "tools" / "make_synthetic_kitti.py"), "--help"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert result.returncode == 0
+    assert "Example:" in result.stdout
+    assert "--frames_per_scene" in result.stdout
+
+
+def assert_one_line(result, named):
+    assert result.returncode == 1
+    assert len(result.stderr.strip().splitlines()) == 1, result.stderr
+    for word in named:
+        assert word in result.stderr
