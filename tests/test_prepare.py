@@ -55,9 +55,9 @@ def test_cutting_a_sequence_into_parts_changes_nothing_and_decodes_each_frame_on
     decoded: list[str] = []
     load = prepare.load_frames
 
-    def counting(frames, geometry):
+    def counting(frames, *arguments):
         decoded.extend(frame.name for frame in frames)
-        return load(frames, geometry)
+        return load(frames, *arguments)
 
     monkeypatch.setattr(prepare, "load_frames", counting)
     monkeypatch.setattr(prepare, "PART_LENGTH", part_length)

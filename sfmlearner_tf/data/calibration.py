@@ -1,10 +1,24 @@
-"""Intrinsics from the calibration files of KITTI."""
+"""Intrinsics from calibration files, from numbers or from an angle of view, and whether they can be right."""
 
 from __future__ import annotations
 
 import math
 
+from sfmlearner_tf.command import UserError
 from sfmlearner_tf.data.sequences import Intrinsics
+
+# Where fx, fy, cx, cy stand among the parameters of COLMAP's camera models; what follows them is distortion.
+COLMAP_MODELS = {
+    "SIMPLE_PINHOLE": (0, 0, 1, 2),
+    "PINHOLE": (0, 1, 2, 3),
+    "SIMPLE_RADIAL": (0, 0, 1, 2),
+    "RADIAL": (0, 0, 1, 2),
+    "OPENCV": (0, 1, 2, 3),
+}
+KITTI_KEYS = ("P_rect_02", "P2", "P_rect_00", "P0")
+PLAUSIBLE_FOV_DEG = (15.0, 150.0)
+PLAUSIBLE_ASPECT = (0.8, 1.25)
+LARGEST_DISTORTION = 0.01
 
 
 def read_kitti_projection(path: str, key: str) -> Intrinsics:
@@ -15,10 +29,93 @@ def read_kitti_projection(path: str, key: str) -> Intrinsics:
     with open(path, encoding="utf-8", errors="replace") as file:
         lines = dict(line.split(":", 1) for line in file if ":" in line)
     found = lines.get(key, "no such line").strip()
-    try:
-        numbers = [float(word) for word in found.split()]
-    except ValueError:
-        numbers = []
-    if len(numbers) != 12 or not all(map(math.isfinite, numbers)) or numbers[0] <= 0 or numbers[5] <= 0:
+    numbers = _numbers(found.split())
+    if len(numbers) != 12 or numbers[0] <= 0 or numbers[5] <= 0:
         raise ValueError(f"expected twelve numbers of a projection after {key}:, found {found!r}")
     return Intrinsics(fx=numbers[0], fy=numbers[5], cx=numbers[2], cy=numbers[6])
+
+
+def parse_intrinsics(text: str) -> Intrinsics:
+    """Reads "fx,fy,cx,cy" in pixels. Raises UserError."""
+    numbers = _numbers(text.split(","))
+    if len(numbers) != 4:
+        raise UserError(f"--intrinsics: expected four numbers fx,fy,cx,cy in pixels, found {text!r}")
+    return Intrinsics(*numbers)
+
+
+def from_horizontal_fov(fov_deg: float, width: int, height: int) -> Intrinsics:
+    """Square pixels, the principal point in the middle. Raises UserError for an angle outside (0, 180)."""
+    if not 0 < fov_deg < 180:
+        raise UserError(f"--horizontal_fov_deg: expected an angle between 0 and 180, found {fov_deg:g}")
+    focal_px = width / 2 / math.tan(math.radians(fov_deg) / 2)
+    return Intrinsics(focal_px, focal_px, width / 2, height / 2)
+
+
+def read_calibration_file(path: str, width: int, height: int) -> Intrinsics:
+    """The intrinsics in a calibration file of KITTI (the left colour camera), or in COLMAP's cameras.txt.
+
+    Raises UserError for a file of neither kind, and for a COLMAP camera of another size than width and height, of
+    a model that is no pinhole, or with distortion that cannot be neglected.
+    """
+    for key in KITTI_KEYS:
+        try:
+            return read_kitti_projection(path, key)
+        except OSError as error:
+            raise UserError(f"--calibration_file: expected a file to read, found {path}: {error.strerror}") from None
+        except ValueError:
+            continue
+    with open(path, encoding="utf-8", errors="replace") as file:
+        cameras = [line.split() for line in file if line.strip() and not line.startswith("#")]
+    if len(cameras) != 1 or len(cameras[0]) < 5:
+        raise UserError(
+            f"{path}: expected a line P2: or P_rect_02:, or one COLMAP camera, found {len(cameras)} other lines"
+        )
+    _, model, camera_width, camera_height, *words = cameras[0]
+    numbers = _numbers(words)
+    places = COLMAP_MODELS.get(model)
+    if places is None or len(numbers) <= max(places):
+        raise UserError(
+            f"{path}: expected a COLMAP camera of {', '.join(COLMAP_MODELS)}, found {' '.join(cameras[0])!r}"
+        )
+    if (camera_width, camera_height) != (str(width), str(height)):
+        found = f"{camera_width}x{camera_height}"
+        raise UserError(f"{path}: expected a camera of the frames' size, {width}x{height}, found {found}")
+    distortion = numbers[max(places) + 1 :]
+    if any(abs(number) > LARGEST_DISTORTION for number in distortion):
+        raise UserError(f"{path}: expected undistorted frames, found the distortion {distortion}")
+    return Intrinsics(*(numbers[place] for place in places))
+
+
+def check_intrinsics(intrinsics: Intrinsics, width: int, height: int) -> Intrinsics:
+    """Returns intrinsics that are plausible for frames of this size; raises UserError that says what looks wrong."""
+    fx, fy, cx, cy = intrinsics
+    size = f"the frames' {width}x{height} pixels"
+    if fx <= 0 or fy <= 0:
+        raise UserError(f"intrinsics: expected positive focal lengths, found fx={fx:g} and fy={fy:g}")
+    if not (0 <= cx < width and 0 <= cy < height):
+        raise UserError(
+            f"intrinsics: expected the principal point inside {size}, found ({cx:g}, {cy:g}): "
+            "are they in the order fx,fy,cx,cy, and of frames of this size?"
+        )
+    fov_deg = math.degrees(math.atan(cx / fx) + math.atan((width - cx) / fx))
+    low, high = PLAUSIBLE_FOV_DEG
+    if not low <= fov_deg <= high:
+        raise UserError(
+            f"intrinsics: expected a horizontal angle of view of {low:g} to {high:g} degrees, found {fov_deg:.1f} "
+            f"from fx={fx:g} and {size}: is fx in pixels, not millimetres, and of frames of this size?"
+        )
+    if not PLAUSIBLE_ASPECT[0] <= fy / fx <= PLAUSIBLE_ASPECT[1]:
+        raise UserError(
+            f"intrinsics: expected nearly square pixels, found fx={fx:g} and fy={fy:g}: "
+            "are they in the order fx,fy,cx,cy, and of frames before any resizing?"
+        )
+    return intrinsics
+
+
+def _numbers(words: list[str]) -> list[float]:
+    """The words as numbers; none where one of them is not a finite number."""
+    try:
+        numbers = [float(word) for word in words]
+    except ValueError:
+        return []
+    return numbers if all(map(math.isfinite, numbers)) else []

@@ -105,20 +105,28 @@ def is_complete(dump_root: str, example: Example) -> bool:
     return True
 
 
-def write_splits(dump_root: str, examples: Iterable[Example]) -> tuple[int, int]:
-    """Lists the complete examples in train.txt and, about a tenth of them, in val.txt; returns the lengths of the two.
+class Written(NamedTuple):
+    """What the lists hold, and what they should hold but is not there."""
+
+    train: list[Example]
+    val: list[Example]
+    missing: list[Example]
+
+
+def write_splits(dump_root: str, examples: Iterable[Example]) -> Written:
+    """Lists the complete examples in train.txt and, about a tenth of them, in val.txt. Raises OSError.
 
     Every example takes one draw in sorted order, complete or not, so that a repaired one changes no other's list.
     """
     random = np.random.RandomState(SPLIT_SEED)
-    lists: dict[str, list[str]] = {"train": [], "val": []}
+    written = Written([], [], [])
     for example in sorted(examples):
-        name = "val" if random.random_sample() < VALIDATION_SHARE else "train"
-        if is_complete(dump_root, example):
-            lists[name].append(f"{example.folder} {example.frame}\n")
-    for name, lines in lists.items():
-        write_whole(os.path.join(dump_root, f"{name}.txt"), "".join(lines).encode())
-    return len(lists["train"]), len(lists["val"])
+        chosen = written.val if random.random_sample() < VALIDATION_SHARE else written.train
+        (chosen if is_complete(dump_root, example) else written.missing).append(example)
+    for name, listed in (("train", written.train), ("val", written.val)):
+        lines = "".join(f"{example.folder} {example.frame}\n" for example in listed)
+        write_whole(os.path.join(dump_root, f"{name}.txt"), lines.encode())
+    return written
 
 
 def write_whole(path: str, content: bytes) -> None:

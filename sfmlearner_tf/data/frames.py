@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import struct
 import zlib
-from collections.abc import Iterable, Iterator
-from typing import NamedTuple, Union
+from collections.abc import Generator, Iterator
+from typing import NamedTuple
 
 from PIL import Image
 
-from sfmlearner_tf.data.sequences import Frame, Intrinsics
+from sfmlearner_tf.data.sequences import Frame, Intrinsics, Note
+from sfmlearner_tf.data.video import read_video
 
 DECODE_ERRORS = (OSError, SyntaxError, ValueError, struct.error, zlib.error, Image.DecompressionBombError)
 """What Pillow raises for a file that is missing, cut short or not an image."""
@@ -49,22 +51,32 @@ class LoadedFrame(NamedTuple):
     full_size: tuple[int, int]
 
 
-class DamagedFrame(NamedTuple):
-    """A frame that could not be decoded."""
+def load_frames(frames: tuple[Frame, ...], geometry: Geometry, notes: list[Note]) -> Iterator[LoadedFrame | None]:
+    """Decodes the frames of one sequence in order and resizes them; None for a damaged one, which goes to `notes`."""
+    read = _read_images if frames[0].video_index is None else read_video
+    with contextlib.closing(read(frames, notes)) as pictures:
+        for frame, picture in zip(frames, pictures):
+            loaded = None
+            if picture:
+                try:
+                    loaded = LoadedFrame(frame.name, geometry.apply(picture), picture.size)
+                except DECODE_ERRORS as error:
+                    notes.append(_damaged(frame, error))
+            yield loaded
 
-    name: str
-    path: str
-    reason: str
 
-
-AnyFrame = Union[LoadedFrame, DamagedFrame]
-
-
-def load_frames(frames: Iterable[Frame], geometry: Geometry) -> Iterator[AnyFrame]:
-    """Loads image files one after the other; a damaged one ends nothing."""
+def _read_images(frames: tuple[Frame, ...], notes: list[Note]) -> Generator[Image.Image | None, None, None]:
     for frame in frames:
         try:
             with Image.open(frame.path) as image:
-                yield LoadedFrame(frame.name, geometry.apply(image), image.size)
+                image.load()
         except DECODE_ERRORS as error:
-            yield DamagedFrame(frame.name, frame.path, " ".join(str(error).split()))
+            notes.append(_damaged(frame, error))
+            yield None
+        else:
+            yield image
+
+
+def _damaged(frame: Frame, error: Exception) -> Note:
+    reason = " ".join(str(error).replace(repr(frame.path), "").split())
+    return Note("damaged frame", f"{frame.path}: {reason}", lost=True)

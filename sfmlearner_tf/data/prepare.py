@@ -24,7 +24,7 @@ from tqdm import tqdm
 
 from sfmlearner_tf.command import UserError
 from sfmlearner_tf.data.formatted import Example, is_complete, write_example, write_whole
-from sfmlearner_tf.data.frames import DamagedFrame, Geometry, LoadedFrame, load_frames
+from sfmlearner_tf.data.frames import Geometry, LoadedFrame, load_frames
 from sfmlearner_tf.data.sequences import Note, Sequence, runs
 
 # Long enough that the frames handed back are few, short enough that all workers are busy and the progress bar moves.
@@ -51,8 +51,8 @@ class Part(NamedTuple):
 class Made(NamedTuple):
     """What a worker hands back: the part's first and last seq_length - 1 frames, and what went wrong."""
 
-    first: list[LoadedFrame | DamagedFrame]
-    last: list[LoadedFrame | DamagedFrame]
+    first: list[LoadedFrame | None]
+    last: list[LoadedFrame | None]
     notes: list[Note]
 
 
@@ -91,7 +91,8 @@ def unfinished(sequences: Iterable[Sequence], recipe: Recipe) -> list[Sequence]:
             continue
         examples = enumerate(sequence.examples(recipe.seq_length))
         missing = [index for index, example in examples if not is_complete(recipe.dump_root, example)]
-        parts += [sequence.cut(run[0], run[-1] + 1, recipe.seq_length) for run in runs(missing)]
+        stretches = runs(missing, allow_gaps=sequence.is_video)
+        parts += [sequence.cut(run[0], run[-1] + 1, recipe.seq_length) for run in stretches]
     return parts
 
 
@@ -100,7 +101,7 @@ def make_examples(sequences: list[Sequence], recipe: Recipe, num_threads: int = 
 
     A damaged frame or a file that cannot be written costs only the examples that it belongs to.
     """
-    last: list[LoadedFrame | DamagedFrame] = []
+    last: list[LoadedFrame | None] = []
     total = sum(len(sequence.frames) for sequence in sequences)
     results = _make_parts(_parts(sequences, recipe.seq_length), recipe, num_threads)
     with contextlib.closing(results), tqdm(total=total, unit=" frames", disable=None) as progress:
@@ -117,7 +118,8 @@ def make_examples(sequences: list[Sequence], recipe: Recipe, num_threads: int = 
 def _parts(sequences: Iterable[Sequence], seq_length: int) -> Iterator[Part]:
     for sequence in sequences:
         length = len(sequence.frames)
-        count = max(1, length // max(PART_LENGTH, seq_length))
+        # A video is read from its beginning, so that it is not cut.
+        count = 1 if sequence.is_video else max(1, length // max(PART_LENGTH, seq_length))
         for index in range(count):
             frames = sequence.frames[length * index // count : length * (index + 1) // count]
             yield Part(replace(sequence, frames=frames), follows=index > 0)
@@ -162,12 +164,10 @@ def _start_worker() -> None:
 
 def _make_part(sequence: Sequence, recipe: Recipe) -> Made:
     reach = recipe.seq_length - 1
-    first: list[LoadedFrame | DamagedFrame] = []
-    window: deque[LoadedFrame | DamagedFrame] = deque(maxlen=recipe.seq_length)
+    first: list[LoadedFrame | None] = []
+    window: deque[LoadedFrame | None] = deque(maxlen=recipe.seq_length)
     notes: list[Note] = []
-    for frame in load_frames(sequence.frames, recipe.geometry):
-        if isinstance(frame, DamagedFrame):
-            notes.append(Note("damaged frame", f"{frame.path}: {frame.reason}", lost=True))
+    for frame in load_frames(sequence.frames, recipe.geometry, notes):
         if len(first) < reach:
             first.append(frame)
         window.append(frame)
@@ -176,8 +176,8 @@ def _make_part(sequence: Sequence, recipe: Recipe) -> Made:
     return Made(first, list(window)[-reach:], notes)
 
 
-def _make_example(window: list[LoadedFrame | DamagedFrame], sequence: Sequence, recipe: Recipe) -> list[Note]:
-    loaded = [frame for frame in window if isinstance(frame, LoadedFrame)]
+def _make_example(window: list[LoadedFrame | None], sequence: Sequence, recipe: Recipe) -> list[Note]:
+    loaded = [frame for frame in window if frame]
     if len(loaded) < len(window):
         return []
     target = loaded[len(loaded) // 2]

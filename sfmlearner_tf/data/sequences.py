@@ -44,6 +44,10 @@ class Sequence:
     frames: tuple[Frame, ...]
     intrinsics: Intrinsics
 
+    @property
+    def is_video(self) -> bool:
+        return self.frames[0].video_index is not None
+
     def examples(self, seq_length: int) -> list[Example]:
         """One example for every frame that has seq_length // 2 frames on either side."""
         half = seq_length // 2

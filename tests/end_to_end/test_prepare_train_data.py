@@ -110,7 +110,7 @@ def test_a_damaged_frame_is_named_and_ends_with_status_1_after_all_else_is_writt
     result = prepare(tmp_path / "data", tmp_path / "out")
     assert result.returncode == 1
     assert f"damaged frame: 1\n    {damaged}: " in result.stdout
-    assert "error: 3 of 8 examples lost" in result.stderr
+    assert "3 of 8 examples lost" in result.stderr
     assert "Traceback" not in result.stderr
     listed = "".join((tmp_path / "out" / f"{name}.txt").read_text() for name in ("train", "val"))
     assert sorted(int(line.split()[1]) for line in listed.splitlines()) == [1, 2, 6, 7, 8]
@@ -165,3 +165,70 @@ def test_a_run_that_is_stopped_halfway_is_finished_by_the_next(tmp_path, number)
         assert b"Traceback" not in errors
     assert prepare(tmp_path / "data", tmp_path / "out").returncode == 0
     assert contents(tmp_path / "out") == contents(tmp_path / "undisturbed")
+
+
+def test_a_dry_run_counts_and_writes_nothing(dataset, tmp_path):
+    result = prepare(dataset, tmp_path / "out", "--dry_run")
+    assert result.returncode == 0, result.stderr
+    assert f"1      40       38  {DRIVE}_02" in result.stdout
+    assert "3      84       78  in all; nothing was written" in result.stdout
+    assert "missing camera: 1" in result.stdout
+    assert not (tmp_path / "out").exists()
+
+
+def test_shards_then_merge_equal_one_run(dataset, tmp_path):
+    assert prepare(dataset, tmp_path / "one").returncode == 0
+    early = prepare(dataset, tmp_path / "shards", "--shard=2/3")
+    assert early.returncode == 0, early.stderr
+    assert "shard 2/3: 26 examples" in early.stdout
+    assert not (tmp_path / "shards" / "train.txt").exists()
+    for shard in ("1/3", "3/3"):
+        assert prepare(dataset, tmp_path / "shards", f"--shard={shard}").returncode == 0
+    merged = prepare(dataset, tmp_path / "shards", "--merge")
+    assert merged.returncode == 0, merged.stderr
+    assert "0 frames decoded" in merged.stdout
+    assert contents(tmp_path / "shards") == contents(tmp_path / "one")
+
+
+def test_merging_before_all_shards_are_done_names_what_is_missing(dataset, tmp_path):
+    assert prepare(dataset, tmp_path, "--shard=1/2").returncode == 0
+    result = prepare(dataset, tmp_path, "--merge")
+    assert result.returncode == 1
+    assert f"    {DRIVE}_03: 37" in result.stdout
+    assert "39 of 78 examples lost" in result.stderr
+
+
+def test_a_list_of_static_frames_is_read(dataset, tmp_path):
+    static = tmp_path / "static.txt"
+    static.write_text("".join(f"2011_09_26 {DRIVE} {number:010d}\n" for number in range(10, 20)))
+    result = prepare(dataset, tmp_path / "out", f"--static_frames_file={static}")
+    assert result.returncode == 0, result.stderr
+    assert "static frames left out: 20" in result.stdout
+    assert "54 examples" in result.stdout
+    static.write_text("")
+    changed = prepare(dataset, tmp_path / "out", f"--static_frames_file={static}")
+    assert "--static_frames_file: expected 'sha256" in changed.stderr
+    allowed = prepare(dataset, tmp_path / "joined", "--allow_gaps", "--keep_static_frames")
+    assert "78 examples" in allowed.stdout
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="a limit on the size of files stands in for a full disk")
+def test_a_full_disk_is_named_and_nothing_is_left_in_part(tmp_path):
+    import resource
+
+    write_drive(tmp_path / "data", DRIVE, range(10), cameras=["02"])
+    # Strips of noise are larger than this; camera files, options and lists are not.
+    result = subprocess.run(
+        command(tmp_path / "data", tmp_path / "out"),
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000)),
+    )
+    assert result.returncode == 1
+    assert "not written: 8" in result.stdout
+    assert "File too large" in result.stdout
+    assert "8 of 8 examples lost" in result.stderr
+    assert not list((tmp_path / "out").rglob("*.part"))
+    assert prepare(tmp_path / "data", tmp_path / "out").returncode == 0

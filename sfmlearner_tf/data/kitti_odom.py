@@ -1,0 +1,36 @@
+"""KITTI odometry: sequences/<two digits>/image_2/<six digits>.png and calib.txt.
+
+As in the 2017 release, training takes the left colour camera of sequences 00 to 08, and a folder of the output has
+its sequence's name, e.g. 04/000012.jpg.
+"""
+
+from __future__ import annotations
+
+import os
+
+from sfmlearner_tf.data.calibration import read_kitti_projection
+from sfmlearner_tf.data.kitti_raw import note_missing_frames, numbered_images
+from sfmlearner_tf.data.sequences import Listing, Selection
+
+TRAIN_SEQUENCES = tuple(f"{number:02d}" for number in range(9))
+
+
+def list_kitti_odom(dataset_dir: str, selection: Selection) -> Listing:
+    """The training sequences; what is missing becomes a note."""
+    listing = Listing()
+    for name in TRAIN_SEQUENCES:
+        folder = os.path.join(dataset_dir, "sequences", name)
+        frames = numbered_images(os.path.join(folder, "image_2"))
+        if not frames:
+            listing.note("missing sequence", os.path.join(folder, "image_2"))
+            continue
+        try:
+            intrinsics = read_kitti_projection(os.path.join(folder, "calib.txt"), "P2")
+        except FileNotFoundError:
+            listing.note("missing calibration", os.path.join(folder, "calib.txt"))
+        except (OSError, ValueError) as error:
+            listing.note("damaged calibration", f"{os.path.join(folder, 'calib.txt')}: {error}", lost=True)
+        else:
+            listing.add(name, frames, intrinsics, selection, recording=name)
+            note_missing_frames(listing, folder, frames)
+    return listing

@@ -1,0 +1,139 @@
+"""Your own recordings: a video, a folder of videos, or a folder of images in natural order (2.png before 10.png).
+
+Frames are called after their number, counted from 0 before every `step`-th is taken.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import subprocess
+import tempfile
+from collections.abc import Generator, Iterator
+from typing import IO, Callable
+
+from PIL import Image
+
+from sfmlearner_tf.command import UserError
+from sfmlearner_tf.data.sequences import Frame, Intrinsics, Listing, Note, Selection
+
+VIDEO_ENDINGS = (".avi", ".m4v", ".mkv", ".mov", ".mp4", ".webm")
+IMAGE_ENDINGS = (".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
+
+Calibrate = Callable[[int, int], Intrinsics]
+"""The intrinsics of frames of a width and height. Raises UserError where they cannot be right."""
+
+
+def list_images(folder: str, selection: Selection, calibrate: Calibrate, step: int = 1) -> Listing:
+    """The images of one folder as one sequence."""
+    listing = Listing()
+    names = [name for name in os.listdir(folder) if name.lower().endswith(IMAGE_ENDINGS)]
+    paths = [os.path.join(folder, name) for name in sorted(names, key=_natural)]
+    size = next(_sizes(paths), None)
+    if size:
+        frames = {number: Frame(f"{number:010d}", path) for number, path in enumerate(paths) if number % step == 0}
+        name = _folder_name(os.path.abspath(folder))
+        listing.add(name, frames, calibrate(*size), selection, recording=name, step=step)
+    return listing
+
+
+def list_videos(path: str, selection: Selection, calibrate: Calibrate, step: int = 1) -> Listing:
+    """One video, or every video of a folder, each as one sequence. Raises UserError without imageio-ffmpeg."""
+    listing = Listing()
+    names = sorted(os.listdir(path)) if os.path.isdir(path) else [""]
+    for video in [os.path.join(path, name) if name else path for name in names]:
+        if not video.lower().endswith(VIDEO_ENDINGS):
+            continue
+        count, complaint = _count_frames(video)
+        with contextlib.closing(_decode(video, [])) as pictures:
+            first = next(pictures, None)
+        if complaint or first is None:
+            listing.note("damaged video", f"{video}: {complaint or 'no frame'}", lost=True)
+        if first is not None:
+            name = _folder_name(video)
+            frames = {number: Frame(f"{number:010d}", video, number) for number in range(0, count, step)}
+            listing.add(name, frames, calibrate(*first.size), selection, recording=name, step=step)
+    return listing
+
+
+def read_video(frames: tuple[Frame, ...], notes: list[Note]) -> Generator[Image.Image | None, None, None]:
+    """Decodes frames of one video in a single pass; None for those that are not there. Damage goes to `notes`."""
+    path = frames[0].path
+    wanted = {frame.video_index for frame in frames}
+    with contextlib.closing(_decode(path, notes)) as pictures:
+        found = 0
+        for index, picture in enumerate(pictures):
+            if index in wanted:
+                found += 1
+                yield picture
+    if found < len(frames):
+        notes.append(Note("frames missing at a video's end", path, lost=True, number=len(frames) - found))
+        yield from [None] * (len(frames) - found)
+
+
+def _decode(path: str, notes: list[Note]) -> Generator[Image.Image, None, None]:
+    # PPM pictures carry their size, so that a rotated video needs no care of ours.
+    arguments = ["-fps_mode", "passthrough", "-f", "image2pipe", "-c:v", "ppm", "-"]
+    with tempfile.TemporaryFile() as complaints:
+        process = subprocess.Popen([*_ffmpeg(path), *arguments], stdout=subprocess.PIPE, stderr=complaints)
+        assert process.stdout is not None
+        try:
+            while process.stdout.readline() == b"P6\n":
+                width, height = map(int, process.stdout.readline().split())
+                process.stdout.readline()
+                pixels = process.stdout.read(width * height * 3)
+                if len(pixels) < width * height * 3:
+                    break
+                yield Image.frombytes("RGB", (width, height), pixels)
+        finally:
+            process.kill()
+            process.stdout.close()
+            process.wait()
+            complaint = _first_line(complaints)
+            if complaint:
+                notes.append(Note("video decoded with errors", f"{path}: {complaint}", lost=True))
+
+
+def _count_frames(path: str) -> tuple[int, str]:
+    """How many frames the file holds, without decoding them, and what ffmpeg finds wrong with it."""
+    with tempfile.TemporaryFile() as complaints:
+        arguments = ["-c", "copy", "-progress", "pipe:1", "-nostats", "-f", "null", "-"]
+        command = [*_ffmpeg(path), *arguments]
+        result = subprocess.run(
+            command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=complaints, check=False
+        )
+        counts = re.findall(rb"^frame=\s*(\d+)", result.stdout, re.MULTILINE)
+        return int(counts[-1]) if counts else 0, _first_line(complaints)
+
+
+def _ffmpeg(path: str) -> list[str]:
+    try:
+        import imageio_ffmpeg
+    except ImportError:
+        raise UserError(
+            "--dataset_name=video: expected the package imageio-ffmpeg, found none (pip install 'sfmlearner_tf[video]')"
+        ) from None
+    return [imageio_ffmpeg.get_ffmpeg_exe(), "-nostdin", "-v", "error", "-i", path, "-map", "0:v:0"]
+
+
+def _first_line(file: IO[bytes]) -> str:
+    file.seek(0)
+    line = file.readline().decode(errors="replace").strip()
+    return re.sub(r" @ 0x[0-9a-f]+", "", line)
+
+
+def _sizes(paths: list[str]) -> Iterator[tuple[int, int]]:
+    for path in paths:
+        with contextlib.suppress(OSError), Image.open(path) as image:
+            yield image.size
+
+
+def _natural(name: str) -> tuple[list[str | int], str]:
+    parts = re.split(r"(\d+)", name)
+    return [int(part) if index % 2 else part for index, part in enumerate(parts)], name
+
+
+def _folder_name(path: str) -> str:
+    """A word, as the lists of examples need it."""
+    return re.sub(r"\s+", "_", os.path.basename(path)) or "images"
