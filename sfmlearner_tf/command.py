@@ -8,7 +8,7 @@ from typing import NoReturn
 from absl import app, flags
 
 # TensorFlow's start-up chatter would bury the one line that matters; set the variable to 0 to see it.
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 
 class UserError(Exception):

@@ -53,7 +53,7 @@ def compute_objective(
     # All sources go through one warp, stacked on the batch: fewer and larger operations.
     stacked_sources = stack_sources(sources, num_sources)
     stacked_poses = tf.concat(tf.unstack(poses, axis=1), axis=0)
-    terms: dict[str, list[tf.Tensor]] = {"pixel": [], "smooth": [], "explain": [tf.zeros([])]}
+    terms: dict[str, list[tf.Tensor]] = {"pixel": [], "smooth": [], "explain": [tf.zeros([], target.dtype)]}
     masks, projected = [], []
     for scale, disparity in enumerate(disparities[: config.num_scales]):
         height, width = disparity.shape[1:3]

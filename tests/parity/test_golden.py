@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import tensorflow as tf
+
 from golden_numbers import FOLDER, golden_learner
 
 # The size that is small enough to be part of the repository runs everywhere.

@@ -1,0 +1,45 @@
+import dataclasses
+
+import pytest
+
+from sfmlearner_tf import TrainConfig
+
+
+def test_defaults_are_the_release_s():
+    expected = {
+        "checkpoint_dir": "./checkpoints/",
+        "learning_rate": 0.0002,
+        "beta1": 0.9,
+        "smooth_weight": 0.5,
+        "explain_reg_weight": 0.0,
+        "batch_size": 4,
+        "img_height": 128,
+        "img_width": 416,
+        "seq_length": 3,
+        "max_steps": 200000,
+        "summary_freq": 100,
+        "save_latest_freq": 5000,
+        "continue_train": False,
+    }
+    config = dataclasses.asdict(TrainConfig())
+    assert {name: config[name] for name in expected} == expected
+
+
+@pytest.mark.parametrize(
+    ("option", "message"),
+    [
+        ({"seq_length": 4}, "seq_length must be odd, got 4"),
+        ({"seq_length": 1}, "seq_length must be at least 3, got 1"),
+        ({"img_height": 31}, "img_height must be at least 32, got 31"),
+        ({"learning_rate": 0.0}, "learning_rate must be above 0, got 0.0"),
+        ({"learning_rate": float("nan")}, "learning_rate must be above 0, got nan"),
+        ({"smooth_weight": float("inf")}, "smooth_weight must be finite, got inf"),
+        ({"beta1": 1.0}, "beta1 must be below 1, got 1.0"),
+        ({"num_scales": 5}, "num_scales must be at most 4, got 5"),
+        ({"sampler": "fast"}, "sampler must be one of native, addons, got 'fast'"),
+        ({"sampler": "addons", "jit_compile": True}, "sampler must be 'native' with jit_compile"),
+    ],
+)
+def test_options_out_of_range_are_named(option, message):
+    with pytest.raises(ValueError, match=message):
+        TrainConfig(**option)

@@ -1,0 +1,67 @@
+import math
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from scipy.spatial.transform import Rotation
+
+from sfmlearner_tf import geometry
+
+
+def test_quarter_turn_about_z_takes_x_to_y():
+    rotation = geometry.euler2mat(tf.constant([[0.0, 0.0, math.pi / 2]]))[0]
+    np.testing.assert_allclose(rotation @ [[1.0], [0.0], [0.0]], [[0], [1], [0]], atol=1e-6)
+
+
+def test_rotation_is_rx_ry_rz():
+    angles = np.random.RandomState(0).uniform(-3, 3, (20, 3))
+    expected = Rotation.from_euler("XYZ", angles).as_matrix()  # intrinsic: Rx @ Ry @ Rz
+    np.testing.assert_allclose(geometry.euler2mat(tf.constant(angles)), expected, atol=1e-12)
+
+
+def test_angles_are_clipped():
+    beyond = geometry.euler2mat(tf.constant([[4.0, -5.0, 100.0]], tf.float64))
+    at_limit = geometry.euler2mat(tf.constant([[math.pi, -math.pi, math.pi]], tf.float64))
+    np.testing.assert_allclose(beyond, at_limit)
+
+
+def test_pose_vec2mat_keeps_leading_dimensions():
+    matrices = geometry.pose_vec2mat(tf.constant(np.arange(12.0).reshape(2, 1, 6) / 10)).numpy()
+    assert matrices.shape == (2, 1, 4, 4)
+    np.testing.assert_allclose(matrices[1, 0, :3, 3], [0.6, 0.7, 0.8])
+    np.testing.assert_array_equal(matrices[1, 0, 3], [0, 0, 0, 1])
+
+
+def test_scaled_intrinsics():
+    intrinsics = tf.constant([[[240.0, 2, 200], [0, 250, 60], [0, 0, 1]]])
+    expected = [[[60.0, 0.5, 50], [0, 125, 30], [0, 0, 1]]]
+    np.testing.assert_allclose(geometry.scale_intrinsics(intrinsics, 0.25, 0.5), expected)
+
+
+def test_pixel_to_camera_and_back():
+    random = np.random.RandomState(0)
+    depth = random.uniform(1, 50, (2, 5, 7))
+    intrinsics = np.tile([[6.0, 0, 3.2], [0, 5.5, 2.1], [0, 0, 1]], (2, 1, 1))
+    points = geometry.pixel2cam(tf.constant(depth), tf.constant(intrinsics)).numpy()
+    # By hand, for pixel x=4, y=3 of the second image.
+    z = depth[1, 3, 4]
+    np.testing.assert_allclose(points[1, :, 3 * 7 + 4], [(4 - 3.2) / 6 * z, (3 - 2.1) / 5.5 * z, z])
+    projection = np.concatenate([intrinsics, np.zeros((2, 3, 1))], axis=2)
+    x, y = geometry.cam2pixel(points, tf.constant(projection))[1].numpy()
+    np.testing.assert_allclose(x.reshape(5, 7), np.tile(np.arange(7), (5, 1)), atol=1e-9)
+    np.testing.assert_allclose(y.reshape(5, 7), np.tile(np.arange(5)[:, None], (1, 7)), atol=1e-9)
+
+
+def test_point_in_the_plane_of_the_camera_projects_to_infinity():
+    point = tf.constant([[[1.0], [1.0], [-1e-10]]], tf.float64)
+    projection = tf.eye(3, 4, batch_shape=[1], dtype=tf.float64)
+    assert np.isinf(geometry.cam2pixel(point, projection).numpy()).all()
+
+
+@pytest.mark.parametrize(
+    "function", [geometry.euler2mat, lambda pose: geometry.pose_vec2mat(tf.concat([pose, pose], -1))]
+)
+def test_gradients(function):
+    angles = tf.constant(np.random.RandomState(1).uniform(-2, 2, (3, 3)))
+    analytic, numeric = tf.test.compute_gradient(function, [angles])
+    np.testing.assert_allclose(analytic[0], numeric[0], atol=1e-6)

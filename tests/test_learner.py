@@ -1,0 +1,94 @@
+import inspect
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+import sfmlearner_tf
+from golden_numbers import FOLDER, golden_learner
+from sfmlearner_tf import SfMLearner, TrainConfig
+
+
+@pytest.fixture(scope="module")
+def golden():
+    return dict(np.load(FOLDER / "parity_64x192_seq5.npz"))
+
+
+def batch_of(batch_size, height, width, num_sources):
+    random = np.random.RandomState(0)
+    target = random.randint(0, 256, (batch_size, height, width, 3), np.uint8)
+    sources = random.randint(0, 256, (batch_size, height, width, 3 * num_sources), np.uint8)
+    intrinsics = np.tile(
+        np.float32([[width * 0.6, 0, width / 2], [0, width * 0.6, height / 2], [0, 0, 1]]), (batch_size, 1, 1)
+    )
+    return target, sources, intrinsics
+
+
+def test_public_names():
+    for name in sfmlearner_tf.__all__:
+        assert inspect.getdoc(getattr(sfmlearner_tf, name)), f"{name} has no docstring"
+
+
+@pytest.mark.parametrize(("height", "width", "seq_length"), [(32, 32, 3), (45, 70, 7)])
+def test_forward_and_training_at_any_size(height, width, seq_length):
+    config = TrainConfig(
+        batch_size=2, img_height=height, img_width=width, seq_length=seq_length, explain_reg_weight=0.2
+    )
+    learner = SfMLearner(config)
+    batch = batch_of(2, height, width, seq_length - 1)
+    out = learner.forward(*batch)
+    assert out["poses"].shape == (2, seq_length - 1, 6)
+    for scale in range(4):
+        size = (2, -(-height // 2**scale), -(-width // 2**scale))
+        assert out["depth"][scale].shape == (*size, 1)
+        assert out["masks"][scale].shape == (*size, seq_length - 1)
+        assert out["projected"][scale].shape == (*size, 3 * (seq_length - 1))
+    losses = [learner.train_step(*batch) for _ in range(6)]
+    assert set(losses[0]) == {"total", "pixel", "smooth", "explain"}
+    np.testing.assert_allclose(losses[0]["total"], out["losses"]["total"], rtol=1e-5)
+    np.testing.assert_allclose(losses[0]["total"], sum(losses[0][name] for name in ("pixel", "smooth", "explain")))
+    assert losses[-1]["total"] < losses[0]["total"]
+    assert int(learner.global_step) == 6
+
+
+def test_predictions_are_those_of_forward(golden):
+    learner = golden_learner(golden, 0.0)
+    batch = (golden["tgt"], golden["src"], golden["intrinsics"])
+    out = learner.forward(*batch)
+    np.testing.assert_allclose(learner.predict_depth(golden["tgt"]), out["depth"][0], rtol=1e-6)
+    np.testing.assert_allclose(learner.predict_pose(golden["tgt"], golden["src"]), out["poses"], atol=1e-9)
+
+
+def test_training_step_compiles_under_xla_and_agrees(golden):
+    batch = (golden["tgt"], golden["src"], golden["intrinsics"])
+    plain, compiled = (golden_learner(golden, 0.2, jit_compile=jit) for jit in (False, True))
+    for _ in range(2):
+        expected, found = plain.train_step(*batch), compiled.train_step(*batch)
+        for name, value in expected.items():
+            np.testing.assert_allclose(found[name], value, rtol=1e-4)
+
+
+def test_same_seed_same_training(golden):
+    batch = (golden["tgt"], golden["src"], golden["intrinsics"])
+    config = TrainConfig(batch_size=2, img_height=64, img_width=192, seq_length=5)
+    first, second = SfMLearner(config), SfMLearner(config)
+    for _ in range(2):
+        losses = first.train_step(*batch)["total"], second.train_step(*batch)["total"]
+        np.testing.assert_array_equal(*losses)
+
+
+def test_fewer_scales():
+    config = TrainConfig(batch_size=1, img_height=32, img_width=32, num_scales=2)
+    learner = SfMLearner(config)
+    out = learner.forward(*batch_of(1, 32, 32, 2))
+    assert len(out["depth"]) == len(out["projected"]) == 2
+    assert np.isfinite(learner.train_step(*batch_of(1, 32, 32, 2))["total"])
+
+
+def test_images_must_be_uint8():
+    learner = SfMLearner(TrainConfig(batch_size=1, img_height=32, img_width=32))
+    target, sources, intrinsics = batch_of(1, 32, 32, 2)
+    with pytest.raises(ValueError, match="images must be uint8, got float32"):
+        learner.forward(tf.cast(target, tf.float32), sources, intrinsics)
+    with pytest.raises(ValueError, match=r"sources must be \[B, H, W, 6\]"):
+        learner.forward(target, sources[..., :3], intrinsics)
