@@ -100,7 +100,7 @@ def read_uint16_png(path: Path) -> np.ndarray:
     import imageio.v3 as imageio
 
     try:
-        image = imageio.imread(path)
+        image = imageio.imread(path, plugin="pillow")
     except (OSError, ValueError, SyntaxError) as error:
         raise UserError(f"{path}: expected a 16-bit PNG; cannot read it ({error})") from error
     if image.ndim != 2 or image.dtype != np.uint16:
