@@ -162,7 +162,7 @@ def test_scan_agrees_with_brute_force(scene, world_T_cam):
 
 
 def warp(source, depth_m, source_T_target):
-    """Independent bilinear warp of the source into the target [H, W, 3]; where it is inside, and x, y, z in the source."""
+    """Independent bilinear warp of the source into the target [H, W, 3]; where it is inside; x, y, z in the source."""
     u, v = np.meshgrid(np.arange(WIDTH, dtype=float), np.arange(HEIGHT, dtype=float))
     points = pixel_rays(u, v) * depth_m[..., None] @ source_T_target[:3, :3].T + source_T_target[:3, 3]
     z = np.where(depth_m > 0, points[..., 2], 1)
