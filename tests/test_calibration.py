@@ -1,8 +1,8 @@
 import math
 
 import pytest
-from kitti_tree import P_RECT
 
+from kitti_tree import P_RECT
 from sfmlearner_tf.command import UserError
 from sfmlearner_tf.data.calibration import (
     check_intrinsics,

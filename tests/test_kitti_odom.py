@@ -1,5 +1,4 @@
 from kitti_tree import P_RECT, write_images
-
 from sfmlearner_tf.data.kitti_odom import list_kitti_odom
 from sfmlearner_tf.data.sequences import Selection
 

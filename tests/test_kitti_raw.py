@@ -1,5 +1,4 @@
 from kitti_tree import write_calibration, write_drive, write_images
-
 from sfmlearner_tf.data.kitti_raw import list_kitti_raw
 from sfmlearner_tf.data.sequences import Intrinsics, Selection
 

@@ -2,9 +2,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from kitti_tree import write_images
 from PIL import Image
 
+from kitti_tree import write_images
 from sfmlearner_tf.command import UserError
 from sfmlearner_tf.data import prepare
 from sfmlearner_tf.data.formatted import is_complete, read_intrinsics
@@ -19,7 +19,9 @@ GEOMETRY = Geometry(width=48, height=32, kept_height=32)
 def recording(folder: Path, numbers=range(12)) -> Sequence:
     write_images(folder, numbers)
     frames = numbered_images(str(folder))
-    return Sequence(folder.name, tuple(frames[number] for number in sorted(frames)), Intrinsics(72, 71, 60, 17))
+    return Sequence(
+        folder.name, folder.name, tuple(frames[number] for number in sorted(frames)), Intrinsics(72, 71, 60, 17)
+    )
 
 
 def contents(folder: Path) -> dict[str, bytes]:

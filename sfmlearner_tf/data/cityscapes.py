@@ -60,7 +60,7 @@ def _add_snippet(
             listing.note("damaged calibration", f"{path}: {error!r}", lost=True)
             continue
         frames = {number: Frame(f"{snippet}_{number:06d}", files[number]) for number in numbers}
-        listing.add(city, frames, intrinsics, selection, recording=snippet, step=FRAME_STEP)
+        listing.add(city, snippet, frames, intrinsics, selection, FRAME_STEP)
 
 
 def _nearest(files: dict[int, str], number: int) -> str:

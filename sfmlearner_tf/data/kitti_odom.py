@@ -31,6 +31,6 @@ def list_kitti_odom(dataset_dir: str, selection: Selection) -> Listing:
         except (OSError, ValueError) as error:
             listing.note("damaged calibration", f"{os.path.join(folder, 'calib.txt')}: {error}", lost=True)
         else:
-            listing.add(name, frames, intrinsics, selection, recording=name)
+            listing.add(name, name, frames, intrinsics, selection)
             note_missing_frames(listing, folder, frames)
     return listing

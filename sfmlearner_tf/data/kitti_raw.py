@@ -59,7 +59,7 @@ def _add_camera(
     data = os.path.join(dataset_dir, drive[:10], drive, f"image_{camera}", "data")
     frames = numbered_images(data)
     if frames:
-        listing.add(f"{drive}_{camera}", frames, intrinsics, selection, recording=drive)
+        listing.add(f"{drive}_{camera}", drive, frames, intrinsics, selection)
         note_missing_frames(listing, data, frames)
     else:
         listing.note("missing camera", data)

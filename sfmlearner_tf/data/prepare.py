@@ -7,17 +7,12 @@ it, and hands back the first and last frames; of these the main process makes th
 from __future__ import annotations
 
 import contextlib
+import functools
 import json
-import multiprocessing
 import os
-import signal
-import threading
 from collections import deque
-from collections.abc import Generator, Iterable, Iterator, Mapping
-from concurrent.futures import Future, ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
-from multiprocessing.connection import wait
 from typing import Any, NamedTuple
 
 from tqdm import tqdm
@@ -26,6 +21,7 @@ from sfmlearner_tf.command import UserError
 from sfmlearner_tf.data.formatted import Example, is_complete, write_example, write_whole
 from sfmlearner_tf.data.frames import Geometry, LoadedFrame, load_frames
 from sfmlearner_tf.data.sequences import Note, Sequence, runs
+from sfmlearner_tf.data.workers import ordered_map
 
 # Long enough that the frames handed back are few, short enough that all workers are busy and the progress bar moves.
 PART_LENGTH = 32
@@ -103,7 +99,8 @@ def make_examples(sequences: list[Sequence], recipe: Recipe, num_threads: int = 
     """
     last: list[LoadedFrame | None] = []
     total = sum(len(sequence.frames) for sequence in sequences)
-    results = _make_parts(_parts(sequences, recipe.seq_length), recipe, num_threads)
+    parts = _parts(sequences, recipe.seq_length)
+    results = ordered_map(functools.partial(_make_part, recipe=recipe), parts, num_threads)
     with contextlib.closing(results), tqdm(total=total, unit=" frames", disable=None) as progress:
         for part, made in results:
             yield from made.notes
@@ -125,54 +122,17 @@ def _parts(sequences: Iterable[Sequence], seq_length: int) -> Iterator[Part]:
             yield Part(replace(sequence, frames=frames), follows=index > 0)
 
 
-def _make_parts(parts: Iterable[Part], recipe: Recipe, num_threads: int) -> Generator[tuple[Part, Made], None, None]:
-    """Makes the parts and yields them in their order; only a few are under way at a time, so that memory is bounded."""
-    if num_threads == 1:
-        for part in parts:
-            yield part, _make_part(part.sequence, recipe)
-        return
-    executor = ProcessPoolExecutor(num_threads, multiprocessing.get_context("spawn"), _start_worker)
-    try:
-        under_way: deque[tuple[Part, Future[Made]]] = deque()
-        for part in parts:
-            under_way.append((part, executor.submit(_make_part, part.sequence, recipe)))
-            if len(under_way) > 2 * num_threads:
-                first, future = under_way.popleft()
-                yield first, future.result()
-        for part, future in under_way:
-            yield part, future.result()
-    except BrokenProcessPool:
-        raise UserError(
-            "a worker process was killed, perhaps for want of memory: run again, with fewer --num_threads"
-        ) from None
-    finally:
-        executor.shutdown(cancel_futures=True)
-
-
-def _start_worker() -> None:
-    """Leaves Ctrl-C to the main process; where that is killed, the worker ends at once instead of waiting for ever."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    parent = multiprocessing.parent_process()
-    assert parent is not None
-
-    def follow_parent() -> None:
-        wait([parent.sentinel])
-        os._exit(1)
-
-    threading.Thread(target=follow_parent, daemon=True).start()
-
-
-def _make_part(sequence: Sequence, recipe: Recipe) -> Made:
+def _make_part(part: Part, recipe: Recipe) -> Made:
     reach = recipe.seq_length - 1
     first: list[LoadedFrame | None] = []
     window: deque[LoadedFrame | None] = deque(maxlen=recipe.seq_length)
     notes: list[Note] = []
-    for frame in load_frames(sequence.frames, recipe.geometry, notes):
+    for frame in load_frames(part.sequence.frames, recipe.geometry, notes):
         if len(first) < reach:
             first.append(frame)
         window.append(frame)
         if len(window) == recipe.seq_length:
-            notes += _make_example(list(window), sequence, recipe)
+            notes += _make_example(list(window), part.sequence, recipe)
     return Made(first, list(window)[-reach:], notes)
 
 

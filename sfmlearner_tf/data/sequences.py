@@ -38,9 +38,13 @@ class Note(NamedTuple):
 
 @dataclass(frozen=True)
 class Sequence:
-    """Frames of one camera in temporal order, each the neighbour of the next; `intrinsics` in pixels at full size."""
+    """Frames of one camera in temporal order, each the neighbour of the next.
+
+    `folder` is the output's, `recording` what lists of static frames call it; `intrinsics` are in pixels at full size.
+    """
 
     folder: str
+    recording: str
     frames: tuple[Frame, ...]
     intrinsics: Intrinsics
 
@@ -79,10 +83,10 @@ class Listing:
     def add(
         self,
         folder: str,
+        recording: str,
         frames: Mapping[int, Frame],
         intrinsics: Intrinsics,
         selection: Selection,
-        recording: str,
         step: int = 1,
     ) -> None:
         """Adds the frames of one camera, given by number, as sequences in which each number is `step` above the last.
@@ -93,7 +97,7 @@ class Listing:
         if len(kept) < len(frames):
             self.note("static frames left out", folder, number=len(frames) - len(kept))
         self.sequences += [
-            Sequence(folder, tuple(frames[number] for number in run), intrinsics)
+            Sequence(folder, recording, tuple(frames[number] for number in run), intrinsics)
             for run in runs(kept, step, selection.allow_gaps)
         ]
 

@@ -34,7 +34,7 @@ def list_images(folder: str, selection: Selection, calibrate: Calibrate, step: i
     if size:
         frames = {number: Frame(f"{number:010d}", path) for number, path in enumerate(paths) if number % step == 0}
         name = _folder_name(os.path.abspath(folder))
-        listing.add(name, frames, calibrate(*size), selection, recording=name, step=step)
+        listing.add(name, name, frames, calibrate(*size), selection, step)
     return listing
 
 
@@ -53,7 +53,7 @@ def list_videos(path: str, selection: Selection, calibrate: Calibrate, step: int
         if first is not None:
             name = _folder_name(video)
             frames = {number: Frame(f"{number:010d}", video, number) for number in range(0, count, step)}
-            listing.add(name, frames, calibrate(*first.size), selection, recording=name, step=step)
+            listing.add(name, name, frames, calibrate(*first.size), selection, step)
     return listing
 
 

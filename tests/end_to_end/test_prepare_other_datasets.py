@@ -1,9 +1,9 @@
 import numpy as np
 import pytest
-from kitti_tree import P_RECT, write_images
 from PIL import Image
 from test_prepare_train_data import prepare
 
+from kitti_tree import P_RECT, write_images
 from sfmlearner_tf.data.formatted import Example, read_intrinsics
 
 

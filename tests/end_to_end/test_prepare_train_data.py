@@ -5,9 +5,9 @@ import time
 from pathlib import Path
 
 import pytest
-from kitti_tree import write_drive
 from PIL import Image
 
+from kitti_tree import write_drive
 from sfmlearner_tf.data.formatted import read_intrinsics, read_split
 
 COMMAND = [sys.executable, str(Path(__file__).parents[2] / "tools" / "prepare_train_data.py")]

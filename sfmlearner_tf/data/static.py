@@ -1,0 +1,79 @@
+"""Which frames show no camera motion: by the vehicle's speed where it was recorded, else by optical flow."""
+
+from __future__ import annotations
+
+import functools
+import math
+import os
+from typing import Callable
+
+import numpy as np
+
+from sfmlearner_tf.command import UserError
+from sfmlearner_tf.data.frames import Geometry, load_frames
+from sfmlearner_tf.data.sequences import Frame, Note, Sequence
+
+# Small pictures suffice for the mean flow, and are what makes it affordable. Flow is told at the usual training width.
+FLOW_GEOMETRY = Geometry(width=104, height=32, kept_height=32)
+TOLD_WIDTH = 416
+# Columns of KITTI's oxts files: forward and leftward velocity.
+VELOCITY_COLUMNS = (8, 9)
+
+
+def find_static(sequence: Sequence, max_speed: float, max_flow: float) -> tuple[list[int], list[Note]]:
+    """Numbers of the frames of a sequence without camera motion, and notes on damaged ones.
+
+    Args:
+      max_speed: m/s; a slower frame is static. Decides where KITTI raw's oxts files are there for every frame.
+      max_flow: pixels at a width of 416; a frame is static where the mean optical flow to the next one is smaller.
+
+    Raises UserError where flow is needed and scikit-image is not installed.
+    """
+    notes: list[Note] = []
+    motions, limit = [_speed(frame) for frame in sequence.frames], max_speed
+    if None in motions:
+        motions, limit = _flows(sequence, notes), max_flow
+    static = [frame for frame, motion in zip(sequence.frames, motions) if motion is not None and motion < limit]
+    return [int(frame.name.split("_")[-1]) for frame in static], notes
+
+
+def _speed(frame: Frame) -> float | None:
+    """Speed in m/s by the oxts file beside a frame of KITTI raw; None where there is none."""
+    drive = os.path.dirname(os.path.dirname(os.path.dirname(frame.path)))
+    try:
+        with open(os.path.join(drive, "oxts", "data", f"{frame.name}.txt"), encoding="utf-8") as file:
+            numbers = file.read().split()
+        return math.hypot(*(float(numbers[column]) for column in VELOCITY_COLUMNS))
+    except (OSError, ValueError, IndexError):
+        return None
+
+
+def _flows(sequence: Sequence, notes: list[Note]) -> list[float | None]:
+    """Mean length of the optical flow from each frame to the next, in pixels at TOLD_WIDTH; None where one is damaged.
+
+    The last frame takes the flow towards it.
+    """
+    flow = _optical_flow()
+    scale = TOLD_WIDTH / FLOW_GEOMETRY.width
+    flows: list[float | None] = []
+    before = None
+    for position, frame in enumerate(load_frames(sequence.frames, FLOW_GEOMETRY, notes)):
+        grey = None if frame is None else np.asarray(frame.image.convert("L"), np.float32) / 255
+        if position > 0:
+            both = before is not None and grey is not None
+            flows.append(float(np.hypot(*flow(before, grey)).mean()) * scale if both else None)
+        before = grey
+    return [*flows, flows[-1] if flows else None]
+
+
+def _optical_flow() -> Callable[..., np.ndarray]:
+    """A function of two grey images [H, W] in [0, 1] that gives the flow [2, H, W] in pixels."""
+    try:
+        from skimage.registration import optical_flow_tvl1
+    except ImportError:
+        raise UserError(
+            "optical flow, for recordings without oxts: expected the package scikit-image, found none "
+            "(pip install 'sfmlearner_tf[static]')"
+        ) from None
+    # A few rounds: only the mean over the image counts.
+    return functools.partial(optical_flow_tvl1, num_warp=3, num_iter=8)
