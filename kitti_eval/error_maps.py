@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from pathlib import Path
 
 import numpy as np
@@ -32,6 +33,20 @@ def draw_error_map(
     drawn = ndimage.maximum_filter(mask, size=3)
     errors = colormaps["turbo"](ndimage.maximum_filter(abs_rel, size=3) / WORST_ABS_REL)[..., :3] * drawn[..., None]
     return (255 * np.concatenate([colormaps["magma"](nearness)[..., :3], errors])).astype(np.uint8)
+
+
+def draw_example(image_file: Path, error_map: np.ndarray, max_width: int = 800) -> bytes:
+    """PNG of an image, brought to W x H, above its error map [2H, W, 3]; all of it at most `max_width` wide."""
+    from PIL import Image
+
+    height, width = error_map.shape[0] // 2, error_map.shape[1]
+    with Image.open(image_file) as image:
+        picture = np.asarray(image.convert("RGB").resize((width, height)))
+    example = Image.fromarray(np.concatenate([picture, error_map]))
+    example.thumbnail((max_width, 10 * max_width))
+    buffer = io.BytesIO()
+    example.save(buffer, format="png", optimize=True)
+    return buffer.getvalue()
 
 
 def name_error_map(image_file: str) -> str:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import base64
 import html
-from typing import NamedTuple
+from collections.abc import Mapping
+from typing import Any, NamedTuple
 
 from kitti_eval.depth_metrics import DepthErrors
 
@@ -12,6 +13,7 @@ from kitti_eval.depth_metrics import DepthErrors
 ROUNDING = 0.0005
 CLOSE = 0.05
 HIGHER_IS_BETTER = ("a1", "a2", "a3")
+VERDICTS = "Verdicts: equal to the published digits; close, within 5 percent; better; worse. They count on KITTI only."
 
 
 class Cell(NamedTuple):
@@ -64,6 +66,22 @@ def compare_depth(title: str, ours: DepthErrors, published_as: str, published: D
     """All seven depth errors beside those of a published row."""
     cells = [judge(name, *pair) for name, *pair in zip(DepthErrors._fields, ours, published)]
     return Comparison(title, published_as, cells)
+
+
+def compare_ate(title: str, ours: Mapping[str, float], published_as: str, published: tuple[float, float]) -> Comparison:
+    """Our `mean` and `std` of the snippet ATE beside a published mean and standard deviation."""
+    cells = [judge(f"ATE {name}", ours[name], value) for name, value in zip(("mean", "std"), published)]
+    return Comparison(title, published_as, cells)
+
+
+def describe_sections(sections: list[Section]) -> list[dict[str, Any]]:
+    """What the tables say, for JSON."""
+    return [
+        {"section": section.title, "table": table.title, "published_as": table.published_as, **cell._asdict()}
+        for section in sections
+        for table in section.comparisons
+        for cell in table.cells
+    ]
 
 
 def format_comparison(comparison: Comparison) -> str:

@@ -1,0 +1,82 @@
+"""What the results of the evaluation commands say beside the published numbers, as sections of a report."""
+
+from __future__ import annotations
+
+import csv
+import json
+from pathlib import Path
+
+import numpy as np
+
+from kitti_eval import published, report
+from kitti_eval.depth_ground_truth import load_ground_truth
+from kitti_eval.depth_metrics import DepthErrors
+from kitti_eval.error_maps import draw_error_map, draw_example
+
+# The rows of the published tables that were trained on KITTI alone, as a user's own model is.
+DEPTH_ROWS = ("K", "K, released code and model")
+ATE_ROWS = ("Ours", "released code and model")
+_EXAMPLES = 3
+
+
+def compare_depth_results(means_file: Path, max_depth_m: int) -> tuple[str, list[report.Comparison]]:
+    """A line about how much was evaluated, and the tables; from what eval_depth --output_json wrote."""
+    result = json.loads(means_file.read_text())
+    ours, rows = DepthErrors(**result["mean"]), published.read_published_depth(max_depth_m)
+    title = f"Depth to {max_depth_m} m"
+    line = f"{title}: mean over {result['evaluated']} of {result['listed']} images."
+    return line, [report.compare_depth(title, ours, row, rows[row]) for row in DEPTH_ROWS if row in rows]
+
+
+def draw_best_and_worst(kitti_raw: Path, prediction_file: Path, images_file: Path) -> list[report.Picture]:
+    """The images of the smallest and largest abs_rel, from what eval_depth --output_csv wrote."""
+    with images_file.open(newline="", encoding="utf-8") as table:
+        rows = [(index, row) for index, row in enumerate(csv.DictReader(table)) if row["abs_rel"]]
+    rows.sort(key=lambda item: float(item[1]["abs_rel"]))
+    ranked = list(enumerate(rows, start=1))
+    chosen = ranked[:_EXAMPLES] + ranked[_EXAMPLES:][-_EXAMPLES:]
+    depths = np.load(prediction_file, mmap_mode="r")
+    pictures = []
+    for rank, (index, row) in chosen:
+        truth = load_ground_truth(kitti_raw, row["image"], "eigen")
+        if truth is None:
+            continue
+        error_map = draw_error_map(truth.depth_m, depths[index] * float(row["scale"]))
+        caption = f"{rank} of {len(rows)}, abs_rel {float(row['abs_rel']):.3f}: {row['image']}, its depth, its errors"
+        pictures.append(report.Picture(caption, draw_example(kitti_raw / row["image"], error_map)))
+    return pictures
+
+
+def compare_ate_results(ate_file: Path, sequence: str) -> list[report.Comparison]:
+    """From what eval_pose --output_json wrote."""
+    ours, rows = json.loads(ate_file.read_text()), published.read_published_ate(sequence)
+    title = f"Snippet ATE (m), {sequence}"
+    return [report.compare_ate(title, ours, row, rows[row]) for row in ATE_ROWS if row in rows]
+
+
+def compare_mean_odometry_results(mean_file: Path, sequence: str) -> list[report.Comparison]:
+    """From what eval_mean_odometry --output_json wrote."""
+    ours, rows = json.loads(mean_file.read_text())[sequence], published.read_published_ate(sequence)
+    title, row = f"Snippet ATE of the mean motion (m), {sequence}", "Mean Odom."
+    return [report.compare_ate(title, ours, row, rows[row])] if row in rows else []
+
+
+def compare_odometry_results(odometry_file: Path, sequence: str) -> list[report.Comparison]:
+    """From what eval_odometry --output_json wrote; nothing where the path is too short for KITTI's segments."""
+    ours = json.loads(odometry_file.read_text())["7dof"]["segments"]
+    row = published.read_published_odometry().get(sequence)
+    if not ours or not row:
+        return []
+    title = f"Whole trajectory (7dof), {sequence}"
+    cells = [report.judge(name, ours[name], value) for name, value in zip(("t_err_percent", "r_err_deg_per_100m"), row)]
+    return [report.Comparison(title, "the original, measured by a third party", cells)]
+
+
+def read_plots(folder: Path, sequence: str) -> list[report.Picture]:
+    """What eval_odometry --plot_dir drew."""
+    captions = {"path.png": "path from above", "error_by_length.png": "error against the length of the segment"}
+    return [
+        report.Picture(f"{sequence}: {caption}", (folder / name).read_bytes())
+        for name, caption in captions.items()
+        if (folder / name).is_file()
+    ]
