@@ -5,7 +5,7 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import NoReturn
 
-from absl import app, flags
+from absl import app, flags, logging
 
 # TensorFlow's start-up chatter would bury the one line that matters; set the variable to 0 to see it.
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
@@ -36,6 +36,7 @@ def run(main: Callable[[], None]) -> NoReturn:
         return rest
 
     def guarded(_: Sequence[str]) -> int:
+        logging.set_verbosity(logging.WARNING)
         try:
             main()
         except UserError as error:

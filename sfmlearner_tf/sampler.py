@@ -38,7 +38,8 @@ def bilinear_sampler(images: tf.Tensor, coords: tf.Tensor, kernel: str = "native
         )
     if kernel not in KERNELS:
         raise ValueError(f"kernel must be one of {', '.join(KERNELS)}, got {kernel!r}")
-    return _sample(images, *tf.unstack(coords, axis=-1), kernel)
+    x, y = tf.unstack(coords, axis=-1)
+    return _sample(images, x, y, kernel)
 
 
 def projective_inverse_warp(

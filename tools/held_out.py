@@ -1,0 +1,83 @@
+"""How well depth and motion fit the truth of a KITTI raw tree that carries it, beside two trivial predictors.
+
+What the demo shows at its end: not the paper's protocol (that is kitti_eval), but a measure for the generated world,
+where every pixel's depth and every pose is known.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import imageio.v2 as imageio
+import numpy as np
+
+from kitti_eval.depth_metrics import compute_depth_errors, scale_and_clip
+from sfmlearner_tf.data.oxts import read_camera_poses
+
+MIN_DEPTH_M, MAX_DEPTH_M = 1e-3, 80.0
+
+
+class Triplet(NamedTuple):
+    """A target frame, its two neighbours, and the truth."""
+
+    target: np.ndarray  # [H, W, 3] uint8
+    sources: np.ndarray  # [H, W, 6] uint8
+    depth_m: np.ndarray  # [H, W], 0 where there is none
+    translations_m: np.ndarray  # [2, 3], target to source
+
+
+class Errors(NamedTuple):
+    """Means over triplets."""
+
+    abs_rel: float
+    translation: float  # norm of the error / norm of the motion, after one scale per triplet
+
+
+def read_triplets(drive_dir: Path) -> list[Triplet]:
+    """Every triplet of a drive's left camera, in order."""
+    poses = read_camera_poses(str(drive_dir.parent), drive_dir.name)
+    images = [imageio.imread(path) for path in sorted((drive_dir / "image_02" / "data").glob("*.png"))]
+    depths = sorted((drive_dir / "proj_depth" / "groundtruth" / "image_02").glob("*.png"))
+    triplets = []
+    for i in range(1, len(images) - 1):
+        sources = np.concatenate([images[i - 1], images[i + 1]], axis=-1)
+        motions = np.linalg.inv(poses[[i - 1, i + 1]]) @ poses[i]
+        triplets.append(Triplet(images[i], sources, read_depth(depths[i]), motions[:, :3, 3]))
+    return triplets
+
+
+def read_depth(path: Path) -> np.ndarray:
+    """One of KITTI's annotated depth maps [H, W], metres, 0 where there is none."""
+    return imageio.imread(path).astype(np.float32) / 256
+
+
+def compute_errors(triplets: Sequence[Triplet], depths: Sequence[np.ndarray], motions: Sequence[np.ndarray]) -> Errors:
+    """Of predicted depths [H, W] and translations [2, 3], each of arbitrary scale."""
+    abs_rels, translation_errors = [], []
+    for triplet, depth, motion in zip(triplets, depths, motions):
+        valid = (triplet.depth_m > MIN_DEPTH_M) & (triplet.depth_m < MAX_DEPTH_M)
+        truth = triplet.depth_m[valid]
+        scaled = scale_and_clip(truth, depth[valid], min_depth_m=MIN_DEPTH_M, max_depth_m=MAX_DEPTH_M)
+        abs_rels.append(compute_depth_errors(truth, scaled).abs_rel)
+        translation_errors.append(compute_translation_error(triplet.translations_m, motion))
+    return Errors(float(np.mean(abs_rels)), float(np.mean(translation_errors)))
+
+
+def compute_translation_error(truth: np.ndarray, predicted: np.ndarray) -> float:
+    """Norm of the error over the norm of the motion, after the scale that fits best; 1 for no motion at all."""
+    scale = np.sum(truth * predicted) / max(np.sum(predicted**2), 1e-20)
+    return float(np.linalg.norm(scale * predicted - truth) / np.linalg.norm(truth))
+
+
+def mean_depth(triplets: Sequence[Triplet]) -> np.ndarray:
+    """The trivial predictor of depth [H, W]: each pixel's mean over all triplets where it is known."""
+    known = sum((triplet.depth_m > 0).astype(np.float64) for triplet in triplets)
+    total = sum(np.minimum(triplet.depth_m, MAX_DEPTH_M).astype(np.float64) for triplet in triplets)
+    return np.where(known > 0, total / np.maximum(known, 1), MAX_DEPTH_M)
+
+
+def mean_motion(triplets: Sequence[Triplet]) -> np.ndarray:
+    """The trivial predictor of motion: the mean translations [2, 3] over all triplets."""
+    return np.mean([triplet.translations_m for triplet in triplets], axis=0)
