@@ -105,7 +105,7 @@ def _render_section(section: Section) -> str:
     lines = [f"<p>{html.escape(line)}</p>" for line in section.lines]
     tables = [_render_comparison(comparison) for comparison in section.comparisons]
     pictures = [_render_picture(picture) for picture in section.pictures]
-    blocks = [*lines, f'<div class="tables">{"".join(tables)}</div>' if tables else "", *pictures]
+    blocks = [*lines, '<div class="tables">', *tables, '</div><div class="pictures">', *pictures, "</div>"]
     return f"<section><h2>{html.escape(section.title)}</h2>{''.join(blocks)}</section>"
 
 
@@ -137,7 +137,8 @@ caption small { font-weight: 400; color: #666; }
 th, td { padding: .15em .8em; text-align: right; border-bottom: 1px solid #eee; }
 td { font-variant-numeric: tabular-nums; }
 .better, .equal { color: #17692c; } .close { color: #666; } .worse { color: #b3261e; }
-figure { margin: 1.5em 0; } img { max-width: 100%; } figcaption { color: #555; }
+.pictures { display: grid; grid-template-columns: repeat(auto-fill, minmax(340px, 1fr)); gap: 1.5em; margin: 1.5em 0; }
+figure { margin: 0; } img { width: 100%; } figcaption { color: #555; overflow-wrap: anywhere; }
 """
 _PAGE = """<!DOCTYPE html>
 <html lang="en"><head><meta charset="utf-8"><title>{title}</title><style>{style}</style></head>

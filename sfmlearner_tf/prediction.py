@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from itertools import islice
 from pathlib import Path
 
@@ -123,7 +124,8 @@ def write_stack(path: Path, arrays: Iterable[np.ndarray], shape: tuple[int, ...]
     except OSError as error:
         raise UserError(f"{path}: cannot write the predictions; {error.strerror}") from error
     finally:
-        aside.unlink(missing_ok=True)
+        with suppress(OSError):
+            aside.unlink()
 
 
 def _load_images(paths: Iterable[Path], height: int, width: int, resampling: Image.Resampling) -> Iterator[np.ndarray]:

@@ -114,7 +114,7 @@ def _reproduce_motion(kitti_odom: Path, output_dir: Path, sequence: str) -> repo
     lines = [
         f"Checkpoint {_CKPT_POSE.value}, images of {kitti_odom}.",
         f"Snippets have {_SEQ_LENGTH.value} frames, the published ones 5. Their ATE is the paper's: sqrt(sum of "
-        "squared errors) / frames, after one scale per snippet. The path is chained as predicted, then aligned by 7dof.",
+        "squared errors) / frames, after one scale per snippet. Paths are chained as predicted, then aligned by 7dof.",
     ]
     return report.Section(f"Motion, {sequence}", lines, comparisons, reproduction.read_plots(results, sequence))
 

@@ -1,0 +1,116 @@
+import numpy as np
+import pytest
+import tensorflow as tf
+from PIL import Image
+
+from sfmlearner_tf import prediction
+from sfmlearner_tf.checkpoint import Checkpoints
+from sfmlearner_tf.command import UserError
+from sfmlearner_tf.disp_net import DispNet
+from sfmlearner_tf.learner import preprocess
+from sfmlearner_tf.pose_exp_net import PoseExpNet
+
+HEIGHT, WIDTH = 32, 64
+
+
+@pytest.fixture(scope="module")
+def disp_net(tmp_path_factory):
+    """A depth network and a checkpoint of it alone."""
+    network = DispNet(seed=1)
+    network(tf.zeros([1, HEIGHT, WIDTH, 3]))
+    path = Checkpoints(str(tmp_path_factory.mktemp("depth")), network.release_variables()).save_step(7)
+    return network, path
+
+
+@pytest.fixture(scope="module")
+def pose_net(tmp_path_factory):
+    """A pose network for three frames, with masks, and a checkpoint of it alone."""
+    network = PoseExpNet(2, explain=True, seed=1)
+    network(tf.zeros([1, HEIGHT, WIDTH, 3]), tf.zeros([1, HEIGHT, WIDTH, 6]))
+    path = Checkpoints(str(tmp_path_factory.mktemp("pose")), network.release_variables()).save_step(7)
+    return network, path
+
+
+@pytest.fixture
+def paths(tmp_path):
+    """Five images of noise, twice as large as the networks' input, and of two modes."""
+    random = np.random.RandomState(0)
+    names = [tmp_path / f"{index}.png" for index in range(5)]
+    for name in names:
+        Image.fromarray(random.randint(0, 256, (2 * HEIGHT, 2 * WIDTH, 3), np.uint8)).save(name)
+    Image.open(names[-1]).convert("RGBA").save(names[-1])
+    return names
+
+
+def read(path, resampling):
+    return np.asarray(Image.open(path).convert("RGB").resize((WIDTH, HEIGHT), resampling))
+
+
+def test_depths_of_lanczos_resized_images_in_order(disp_net, paths):
+    network, ckpt_file = disp_net
+    depths = list(prediction.predict_depths(ckpt_file, paths, HEIGHT, WIDTH, batch_size=2))
+    assert len(depths) == 5
+    for path, depth in zip(paths, depths):
+        image = read(path, Image.Resampling.LANCZOS)[None]
+        expected = 1 / network(preprocess(tf.constant(image)))[0][0, ..., 0].numpy()
+        np.testing.assert_allclose(depth, expected, rtol=1e-5)
+
+
+def test_motions_of_sliding_windows(pose_net, paths):
+    network, ckpt_file = pose_net
+    motions = list(prediction.predict_motions(ckpt_file, paths, 3, HEIGHT, WIDTH, batch_size=2))
+    assert len(motions) == 3
+    images = [preprocess(tf.constant(read(path, Image.Resampling.BILINEAR)[None])) for path in paths]
+    for first, vectors in enumerate(motions):
+        assert vectors.shape == (3, 6)
+        assert not vectors[1].any()
+        sources = tf.concat([images[first], images[first + 2]], axis=-1)
+        expected = network(images[first + 1], sources)[0][0].numpy()
+        np.testing.assert_allclose(vectors[[0, 2]], expected, atol=1e-8)
+
+
+def test_an_unfit_checkpoint_is_named(disp_net, pose_net, paths):
+    with pytest.raises(UserError, match="lacks 64 of 64 variables: depth_net/cnv1/weights"):
+        next(prediction.predict_depths(pose_net[1], paths, HEIGHT, WIDTH, 1))
+    with pytest.raises(UserError, match=r"pose_exp_net/cnv1/weights is \[7, 7, 9, 16\], expected \[7, 7, 15, 16\]"):
+        next(prediction.predict_motions(pose_net[1], paths, 5, HEIGHT, WIDTH, 1))
+
+
+def test_an_unreadable_image_is_named(disp_net, paths):
+    paths[3].write_bytes(paths[3].read_bytes()[:300])
+    depths = prediction.predict_depths(disp_net[1], paths, HEIGHT, WIDTH, 1)
+    with pytest.raises(UserError, match=r"3\.png: expected an image"):
+        list(depths)
+    with pytest.raises(UserError, match=r"9\.png: expected an image; No such file"):
+        list(prediction.predict_depths(disp_net[1], [paths[0].with_name("9.png")], HEIGHT, WIDTH, 1))
+
+
+def test_test_lists(tmp_path):
+    assert len(prediction.list_test_images("eigen")) == 697
+    assert len(prediction.list_test_images("stereo")) == 200
+    listed = tmp_path / "list.txt"
+    listed.write_text("a/b.png\n\nc.png\n")
+    assert prediction.list_test_images(str(listed)) == ["a/b.png", "c.png"]
+    listed.write_text("\n")
+    for split, message in ((str(listed), "an empty file"), ("other", "expected eigen, stereo or a file")):
+        with pytest.raises(UserError, match=message):
+            prediction.list_test_images(split)
+
+
+def test_a_stack_is_whole_or_not_there(tmp_path):
+    path = tmp_path / "out" / "stack.npy"
+    arrays = np.random.RandomState(0).rand(3, 2, 4).astype(np.float32)
+    prediction.write_stack(path, iter(arrays), arrays.shape)
+    np.testing.assert_array_equal(np.load(path, allow_pickle=False), arrays)
+
+    def stop_early():
+        yield arrays[0] + 1
+        raise UserError("damaged")
+
+    with pytest.raises(UserError, match="damaged"):
+        prediction.write_stack(path, stop_early(), arrays.shape)
+    np.testing.assert_array_equal(np.load(path, allow_pickle=False), arrays)
+    assert [file.name for file in path.parent.iterdir()] == ["stack.npy"]
+    (tmp_path / "file").write_text("")
+    with pytest.raises(UserError, match=r"stack\.npy: cannot write the predictions"):
+        prediction.write_stack(tmp_path / "file" / "stack.npy", iter(arrays), arrays.shape)
