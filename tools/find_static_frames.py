@@ -31,8 +31,8 @@ FLAGS = flags.FLAGS
 flags.DEFINE_string("dataset_dir", None, "Where the recordings lie, in the dataset's official layout.", required=True)
 flags.DEFINE_enum("dataset_name", None, DATASETS, "What lies there.", required=True)
 flags.DEFINE_string("output", None, "The list to write.", required=True)
-flags.DEFINE_float("max_speed", 1.0, "m/s below which a frame is static, where oxts is there.", lower_bound=0)
-flags.DEFINE_float("max_flow", 1.25, "Pixels, at a width of 416, below which a frame is static.", lower_bound=0)
+flags.DEFINE_float("max_speed", 1.3, "m/s below which a frame is static, where oxts is there.", lower_bound=0)
+flags.DEFINE_float("max_flow", 1.3, "Pixels, at a width of 416, below which a frame is static.", lower_bound=0)
 flags.DEFINE_integer("num_threads", 4, "Worker processes.", lower_bound=1)
 
 
