@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
@@ -74,7 +75,7 @@ def evaluate_depth_map(
     mask = depth_metrics.compute_valid_mask(truth.depth_m, protocol.min_depth_m, protocol.max_depth_m, protocol.crop)
     if not mask.any():
         return ImageResult(image_file, left_out="no valid pixel in the ground truth")
-    pred = resize_bilinear(pred, *truth.depth_m.shape)
+    pred = resize_bilinear(np.asarray(pred, np.float32), *truth.depth_m.shape)
     gt_m = truth.depth_m[mask]
     scale = depth_metrics.compute_median_scale(gt_m, pred[mask]) if protocol.scale is None else protocol.scale
     limits = protocol.min_depth_m, protocol.max_depth_m
@@ -128,8 +129,8 @@ def evaluate_images(
     if processes <= 1:
         yield from map(evaluate_image, *shared)
         return
-    # Spawned, for a caller with TensorFlow's threads must not fork.
-    pool = ProcessPoolExecutor(processes, get_context("spawn"))
+    # Spawned, for a caller with TensorFlow's threads must not fork; Ctrl-C is for this process to answer.
+    pool = ProcessPoolExecutor(processes, get_context("spawn"), signal.signal, (signal.SIGINT, signal.SIG_IGN))
     try:
         yield from pool.map(evaluate_image, *shared, chunksize=4)
     finally:

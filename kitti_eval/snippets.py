@@ -56,13 +56,10 @@ def write_snippets(folder: Path, snippets: Iterable[np.ndarray], times_s: np.nda
 
     Raises UserError where the folder holds other text files, which an evaluation would mistake for snippets.
     """
-    names = []
     for first, poses in enumerate(snippets):
-        names.append(f"{first:06d}.txt")
-        files.write_text(folder / names[-1], format_tum(poses, times_s[first : first + len(poses)]))
-    others = sorted(path.name for path in folder.glob("*.txt") if path.name not in set(names))
-    if others:
-        raise UserError(f"{folder}: written, but it also holds {len(others)} other text files, such as {others[0]}")
+        if first == 0:
+            _refuse_others(folder, len(times_s) - len(poses) + 1)
+        files.write_text(folder / _name_snippet(first), format_tum(poses, times_s[first : first + len(poses)]))
 
 
 def evaluate_snippets(gtruth_dir: Path, pred_dir: Path) -> tuple[dict[str, float], SnippetSummary]:
@@ -87,7 +84,7 @@ def read_snippets(folder: Path) -> list[TimedPoses]:
     Raises UserError where one is missing or of other length.
     """
     paths = _list_snippets(folder)
-    expected = [f"{index:06d}.txt" for index in range(len(paths))]
+    expected = [_name_snippet(index) for index in range(len(paths))]
     if list(paths) != expected:
         first = next(name for name in expected if name not in paths)
         raise UserError(f"{folder}: expected snippets numbered without a gap from 000000.txt on, found no {first}")
@@ -152,3 +149,16 @@ def _list_snippets(folder: Path) -> dict[str, Path]:
     if not paths:
         raise UserError(f"{folder}: expected a folder of snippets (*.txt), found none")
     return {path.name: path for path in paths}
+
+
+def _name_snippet(first_frame: int) -> str:
+    return f"{first_frame:06d}.txt"
+
+
+def _refuse_others(folder: Path, count: int) -> None:
+    names = {_name_snippet(index) for index in range(count)}
+    others = sorted(path.name for path in folder.glob("*.txt") if path.name not in names)
+    if others:
+        raise UserError(
+            f"{folder}: expected no text files but these {count} snippets, found {others[0]}; empty it first"
+        )

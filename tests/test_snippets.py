@@ -117,9 +117,11 @@ def test_gaps_and_mixed_lengths_cannot_be_chained(truth):
         snippets.read_snippets(truth)
 
 
-def test_snippets_of_another_run_are_not_mixed_in(truth):
-    with pytest.raises(UserError, match=r"also holds 2 other text files, such as 000006.txt"):
-        snippets.write_snippets(truth, snippets.cut_snippets(make_path(), 5)[:6], np.arange(12) / 10)
+def test_snippets_of_another_run_are_neither_mixed_in_nor_overwritten(truth):
+    before = (truth / "000000.txt").read_text()
+    with pytest.raises(UserError, match=r"truth: expected no text files but these 6 snippets, found 000006\.txt"):
+        snippets.write_snippets(truth, snippets.cut_snippets(make_path(10)[::-1], 5), np.arange(10) / 10)
+    assert (truth / "000000.txt").read_text() == before
 
 
 def test_an_empty_folder_is_named(tmp_path, truth):
