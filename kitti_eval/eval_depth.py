@@ -1,13 +1,14 @@
 """Evaluates depth predictions on KITTI and prints the table of the paper.
 
-    python -m kitti_eval.eval_depth --kitti_dir=/data/kitti_raw --pred_file=predictions.npy
-
 The predictions are one .npy file [N, h, w], depth in any unit, in the order of the test list (as
 tools/test_kitti_depth.py writes them). Without further flags this is the evaluation of the SfMLearner release: the
 lidar's forward distance as the truth, Garg's crop, the median of each image as its scale, depths limited after that.
 
-    --split=stereo --kitti_dir=/data/kitti_2015     the 200 disparity images of KITTI 2015, with D1-all
-    --ground_truth=improved                         KITTI's annotated depth, on the 652 images that have it
+  --split=stereo            the 200 disparity images of KITTI 2015, with D1-all
+  --ground_truth=improved   KITTI's annotated depth, on the 652 images that have it
+
+Example:
+  python kitti_eval/eval_depth.py --kitti_dir=/data/kitti_raw --pred_file=predictions.npy
 """
 
 from __future__ import annotations

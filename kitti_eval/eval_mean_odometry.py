@@ -1,8 +1,9 @@
 """Evaluates "Mean Odom.", the trivial predictor of the paper's Table 3: the mean motion of the training sequences.
 
-    python -m kitti_eval.eval_mean_odometry --dataset_dir=/data/kitti_odometry
-
 Every snippet of a test sequence gets the same prediction, the mean path of all training snippets.
+
+Example:
+  python kitti_eval/eval_mean_odometry.py --dataset_dir=/data/kitti_odometry
 """
 
 from __future__ import annotations

@@ -1,17 +1,18 @@
 """Evaluates a whole predicted trajectory: ATE, KITTI's t_err and r_err, RPE, by four alignments.
 
-    python -m kitti_eval.eval_odometry --gtruth_file=poses/09.txt --pred=predictions/09 --plot_dir=plots
-
 The prediction is a file in KITTI's or TUM's format or a folder of snippets (tools/test_kitti_pose.py), which are
 chained: between two frames the motion of the snippet in whose middle it lies. Both trajectories then begin at the
 identity. The alignments: none; scale (one factor); 6dof (rotation and translation); 7dof (all of these). Only the
 last and `scale` are fair to a monocular method, whose unit is arbitrary.
 
-    ate_rmse   root mean square of the distances of positions, m
-    t_err      translation error over segments of 100 to 800 m / their length, percent    } KITTI's odometry benchmark
-    r_err      rotation error over the same / their length, degrees per 100 m             }
-    rpe_t      root mean square error of the motions from frame to frame, m
-    rpe_r      the same of their rotations, degrees
+  ate_rmse   root mean square of the distances of positions, m
+  t_err      translation error over segments of 100 to 800 m / their length, percent    } KITTI's odometry benchmark
+  r_err      rotation error over the same / their length, degrees per 100 m             }
+  rpe_t      root mean square error of the motions from frame to frame, m
+  rpe_r      the same of their rotations, degrees
+
+Example:
+  python kitti_eval/eval_odometry.py --gtruth_file=poses/09.txt --pred=predictions/09 --plot_dir=plots
 """
 
 from __future__ import annotations

@@ -1,9 +1,10 @@
 """Cuts the true poses of a KITTI odometry sequence into snippets, the ground truth of kitti_eval.eval_pose.
 
-    python -m kitti_eval.make_pose_ground_truth --dataset_dir=/data/kitti_odometry --test_seq=9 --output_dir=truth/09
-
 Reads poses/09.txt and sequences/09/times.txt and writes one TUM file for every run of --seq_length frames, named by
 its first frame, with poses relative to that frame.
+
+Example:
+  python kitti_eval/make_pose_ground_truth.py --dataset_dir=/data/kitti_odometry --test_seq=9 --output_dir=truth/09
 """
 
 from __future__ import annotations
