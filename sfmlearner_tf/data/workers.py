@@ -1,0 +1,62 @@
+"""Work shared out to processes, in order and with bounded memory."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+import threading
+from collections import deque
+from collections.abc import Generator, Iterable
+from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from multiprocessing.connection import wait
+from typing import Callable, TypeVar
+
+from sfmlearner_tf.command import UserError
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+
+def ordered_map(
+    function: Callable[[Item], Result], items: Iterable[Item], num_processes: int
+) -> Generator[tuple[Item, Result], None, None]:
+    """Yields (item, function(item)) in the order of the items; only a few items are under way at a time.
+
+    `function` must be one that pickle can carry. One process means this one. Raises UserError where a worker is killed.
+    """
+    if num_processes == 1:
+        for item in items:
+            yield item, function(item)
+        return
+    # Spawned, because forked workers inherit whatever threads and locks the caller has.
+    executor = ProcessPoolExecutor(num_processes, multiprocessing.get_context("spawn"), _start_worker)
+    under_way: deque[tuple[Item, Future[Result]]] = deque()
+    try:
+        for item in items:
+            under_way.append((item, executor.submit(function, item)))
+            if len(under_way) > 2 * num_processes:
+                done, future = under_way.popleft()
+                yield done, future.result()
+        for done, future in under_way:
+            yield done, future.result()
+    except BrokenProcessPool:
+        raise UserError(
+            "a worker process was killed, perhaps for want of memory: run again, with fewer --num_threads"
+        ) from None
+    finally:
+        executor.shutdown(cancel_futures=True)
+
+
+def _start_worker() -> None:
+    """Leaves Ctrl-C to the main process; where that is killed, the worker ends at once instead of waiting for ever."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+
+    def follow_parent() -> None:
+        wait([parent.sentinel])
+        os._exit(1)
+
+    threading.Thread(target=follow_parent, daemon=True).start()
