@@ -26,6 +26,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable
 from typing import Any
 
+import numpy as np
 from absl import flags
 
 from sfmlearner_tf import command
@@ -99,17 +100,22 @@ def _check_flags() -> None:
         raise UserError(f"--num_threads: expected at least 1, found {FLAGS.num_threads}")
     if FLAGS.merge and FLAGS.shard:
         raise UserError(f"--merge: expected no --shard beside it, found --shard={FLAGS.shard}")
-    if not os.path.isdir(FLAGS.dataset_dir) and not (
-        FLAGS.dataset_name == "video" and os.path.isfile(FLAGS.dataset_dir)
-    ):
+    if FLAGS.keep_static_frames and FLAGS.static_frames_file:
+        raise UserError("--keep_static_frames: expected no --static_frames_file beside it, found both")
+    is_there = os.path.exists if FLAGS.dataset_name == "video" else os.path.isdir
+    if not is_there(FLAGS.dataset_dir):
         raise UserError(f"--dataset_dir: expected a folder, found no such folder: {FLAGS.dataset_dir}")
+    _check_calibration_flags()
+
+
+def _check_calibration_flags() -> None:
+    """Own recordings need one source of intrinsics; the other datasets have theirs, and a geometry of their own."""
     given = [name for name in INTRINSICS_FLAGS if getattr(FLAGS, name) is not None]
     if FLAGS.dataset_name in OWN_DATASETS:
         if len(given) != 1:
+            expected = f"one of --{', --'.join(INTRINSICS_FLAGS)}"
             found = " and ".join(f"--{name}" for name in given) or "none"
-            raise UserError(
-                f"--dataset_name={FLAGS.dataset_name}: expected one of --{', --'.join(INTRINSICS_FLAGS)}, found {found}"
-            )
+            raise UserError(f"--dataset_name={FLAGS.dataset_name}: expected {expected}, found {found}")
     elif given or FLAGS.crop or FLAGS.frame_step != 1:
         name = [*given, "crop" if FLAGS.crop else "frame_step"][0]
         expected = " or ".join(f"--dataset_name={own}" for own in OWN_DATASETS)
@@ -190,7 +196,7 @@ def _finish_shard(wanted: list[Example]) -> list[Example]:
     missing = [example for example in wanted if not is_complete(FLAGS.dump_root, example)]
     done = len(wanted) - len(missing)
     print(
-        f"shard {FLAGS.shard}: {done} examples in {FLAGS.dump_root}; when every shard is done, --merge writes the lists"
+        f"shard {FLAGS.shard}: {done} examples in {FLAGS.dump_root}; --merge writes the lists when every shard is done"
     )
     return missing
 
@@ -199,25 +205,20 @@ def _finish(wanted: list[Example]) -> list[Example]:
     try:
         train, val, missing = write_splits(FLAGS.dump_root, wanted)
     except OSError as error:
-        raise UserError(
-            f"{FLAGS.dump_root}: expected to write train.txt and val.txt, found: {error.strerror}"
-        ) from None
+        raise UserError(f"{FLAGS.dump_root}: expected room for train.txt, val.txt, found: {error.strerror}") from None
     print(f"{len(train) + len(val)} examples in {FLAGS.dump_root}: {len(train)} in train.txt, {len(val)} in val.txt")
     return missing
 
 
 def _print_plan(sequences: Iterable[Sequence]) -> None:
-    stretches: Counter[str] = Counter()
-    frames: Counter[str] = Counter()
-    examples: Counter[str] = Counter()
+    counts: dict[str, np.ndarray] = defaultdict(lambda: np.zeros(3, int))
     for sequence in sequences:
-        stretches[sequence.folder] += 1
-        frames[sequence.folder] += len(sequence.frames)
-        examples[sequence.folder] += len(sequence.examples(FLAGS.seq_length))
-    print(f"{'stretches':>9} {'frames':>7} {'examples':>8}  folder")
-    for folder in sorted(frames):
-        print(f"{stretches[folder]:9} {frames[folder]:7} {examples[folder]:8}  {folder}")
-    print(f"{stretches.total():9} {frames.total():7} {examples.total():8}  in all; nothing was written")
+        counts[sequence.folder] += 1, len(sequence.frames), len(sequence.examples(FLAGS.seq_length))
+    rows = sorted(counts.items())
+    rows.append(("in all; nothing was written", sum(counts.values(), np.zeros(3, int))))
+    print("stretches  frames examples  folder")
+    for folder, (stretches, frames, examples) in rows:
+        print(f"{stretches:9} {frames:7} {examples:8}  {folder}")
 
 
 def _print_notes(notes: Iterable[Note]) -> None:

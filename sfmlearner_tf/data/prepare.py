@@ -67,8 +67,8 @@ def claim_folder(dump_root: str, options: Mapping[str, Any]) -> None:
         return
     try:
         with open(path, encoding="utf-8") as file:
-            found = json.load(file)
-    except (OSError, ValueError) as error:
+            found = dict(json.load(file))
+    except (OSError, TypeError, ValueError) as error:
         raise UserError(f"{path}: expected the options of an earlier run, found: {error}") from None
     for name, value in options.items():
         if found.get(name) != value:

@@ -7,15 +7,11 @@ from __future__ import annotations
 
 import csv
 from collections import defaultdict
-from collections.abc import Collection, Mapping
 from pathlib import Path
 
 from sfmlearner_tf.command import UserError
 
 STEREO_TEST_IMAGES = 200
-
-StaticFrames = Mapping[str, Collection[int]]
-"""Frame numbers without camera motion, by the name of the drive (for other datasets: of the sequence)."""
 
 
 def held_out_scenes(split: str) -> list[str]:
