@@ -97,14 +97,11 @@ def _decode(path: str, notes: list[Note]) -> Generator[Image.Image, None, None]:
 
 def _count_frames(path: str) -> tuple[int, str]:
     """How many frames the file holds, without decoding them, and what ffmpeg finds wrong with it."""
+    # The muxer framecrc writes one line for every frame after comments; the counts of -progress depend on the version.
+    command = [*_ffmpeg(path), "-c", "copy", "-f", "framecrc", "-"]
     with tempfile.TemporaryFile() as complaints:
-        arguments = ["-c", "copy", "-progress", "pipe:1", "-nostats", "-f", "null", "-"]
-        command = [*_ffmpeg(path), *arguments]
-        result = subprocess.run(
-            command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=complaints, check=False
-        )
-        counts = re.findall(rb"^frame=\s*(\d+)", result.stdout, re.MULTILINE)
-        return int(counts[-1]) if counts else 0, _first_line(complaints)
+        result = subprocess.run(command, stdout=subprocess.PIPE, stderr=complaints, check=False)
+        return len(re.findall(rb"^\d", result.stdout, re.MULTILINE)), _first_line(complaints)
 
 
 def _ffmpeg(path: str) -> list[str]:
