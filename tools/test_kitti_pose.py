@@ -22,7 +22,6 @@ from kitti_eval.trajectory import predicted_vectors_to_poses
 from sfmlearner_tf import command
 from sfmlearner_tf.command import UserError
 from sfmlearner_tf.data.kitti_raw import numbered_images
-from sfmlearner_tf.prediction import predict_motions
 
 _BATCH_SIZE = flags.DEFINE_integer("batch_size", 4, "Snippets per step.", lower_bound=1)
 _IMG_HEIGHT = flags.DEFINE_integer("img_height", 128, "Height that images are resized to, pixels.", lower_bound=32)
@@ -42,6 +41,9 @@ def main() -> None:
     try:
         times_s = read_times(folder / "times.txt")
         paths = _list_images(folder / "image_2", times_s)
+        # TensorFlow takes seconds to load: what is wrong with the flags is told before.
+        from sfmlearner_tf.prediction import predict_motions
+
         motions = predict_motions(
             _CKPT_FILE.value, paths, _SEQ_LENGTH.value, _IMG_HEIGHT.value, _IMG_WIDTH.value, _BATCH_SIZE.value
         )
