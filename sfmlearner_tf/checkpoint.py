@@ -11,6 +11,7 @@ import os
 import tempfile
 from collections.abc import Callable, Mapping
 from contextlib import suppress
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -22,6 +23,8 @@ LATEST = "model.latest"
 # A second name of the old model.latest, there only while a new one takes its place.
 _REPLACED = "model.latest-replaced"
 _STATE_FILE = "checkpoint"
+# What TensorFlow's reader raises for a damaged file, depending on where the damage is.
+_READ_ERRORS = (tf.errors.OpError, RuntimeError, ValueError, IndexError)
 
 
 class Checkpoints:
@@ -73,6 +76,9 @@ class Checkpoints:
         raise first_error or UserError(f"no checkpoint in {self.folder}: expected its state file and what that lists")
 
     def _save(self, name: str) -> str:
+        broken = _not_finite(self.variables)
+        if broken:
+            raise UserError(f"cannot save {os.path.join(self.folder, name)}: not finite: {_listed(broken)}")
         try:
             os.makedirs(self.folder, exist_ok=True)
             with tempfile.TemporaryDirectory(prefix=".writing-", dir=self.folder) as aside:
@@ -126,9 +132,9 @@ def restore(path: str, required: Mapping[str, tf.Variable], optional: Mapping[st
     wanted = {**required, **(optional if has_optional else {})}
     try:
         values = {name: reader.get_tensor(name) for name in wanted}
-    except (tf.errors.OpError, RuntimeError, ValueError) as error:
+    except _READ_ERRORS as error:
         raise UserError(f"checkpoint {path} is damaged: {str(error).splitlines()[0]}") from None
-    broken = [name for name, value in values.items() if not np.all(np.isfinite(value))]
+    broken = _not_finite(values)
     if broken:
         raise UserError(f"checkpoint {path} holds values that are not finite: {_listed(broken)}")
     for name, variable in wanted.items():
@@ -148,7 +154,7 @@ def _open(path: str) -> tf.train.CheckpointReader:
         raise UserError(f"checkpoint {path} not found: expected {path}.index and {path}.data-00000-of-00001{hint}")
     try:
         return tf.train.load_checkpoint(path)
-    except (tf.errors.OpError, RuntimeError, ValueError) as error:
+    except _READ_ERRORS as error:
         raise UserError(f"checkpoint {path} is damaged: {str(error).splitlines()[0]}") from None
 
 
@@ -163,6 +169,10 @@ def _check_shapes(path: str, found: Mapping[str, list[int]], required: Mapping[s
     ]
     if others:
         raise UserError(f"checkpoint {path} has variables of other shapes: {_listed(others)}")
+
+
+def _not_finite(values: Mapping[str, Any]) -> list[str]:
+    return [name for name, value in values.items() if not np.isfinite(np.asarray(value)).all()]
 
 
 def _listed(items: list[str]) -> str:

@@ -67,7 +67,7 @@ def compute_objective(
             config.sampler,
         )
         projected.append(unstack_sources(warped, num_sources))
-        # Parity: a pixel warped from outside the source is black, and counts (paper equation 1).
+        # Parity: a pixel warped from outside the source is 0, mid-grey, and counts (paper equation 1).
         error = tf.abs(warped - tf.tile(resize_area(target, height, width), [num_sources, 1, 1, 1]))
         if mask_logits:
             mask = explainability(mask_logits[scale])

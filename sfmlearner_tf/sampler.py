@@ -32,6 +32,7 @@ def bilinear_sampler(images: tf.Tensor, coords: tf.Tensor, kernel: str = "native
         ValueError: a tensor of another rank, or an unknown kernel.
         ImportError: "addons" without tensorflow-addons.
     """
+    images, coords = tf.convert_to_tensor(images), tf.convert_to_tensor(coords)
     if images.shape.rank != 4 or coords.shape.rank != 4 or coords.shape[-1] != 2:
         raise ValueError(
             f"images must be [B, Hs, Ws, C] and coords [B, Ht, Wt, 2], got {images.shape} and {coords.shape}"
@@ -60,6 +61,7 @@ def projective_inverse_warp(
     Raises:
         ValueError: a tensor of another shape.
     """
+    image, depth, pose, intrinsics = map(tf.convert_to_tensor, (image, depth, pose, intrinsics))
     if image.shape.rank != 4 or depth.shape.rank != 3 or pose.shape[1:] != [6] or intrinsics.shape[1:] != [3, 3]:
         raise ValueError(
             "image must be [B, H, W, C], depth [B, H, W], pose [B, 6] and intrinsics [B, 3, 3], "
