@@ -2,10 +2,10 @@
 PYTHON ?= python3
 VENV := .venv
 VENV3 := .venv-keras3
-# Tests and demo use a fixed number of processes, one a core of the smallest machine that they are meant for.
+# Processes that run the tests.
 JOBS ?= 2
 
-.PHONY: setup setup-keras3 test test-keras3 demo lint clean
+.PHONY: setup setup-keras3 test test-keras3 demo reproduce-demo lint clean
 
 setup: $(VENV)/.installed
 setup-keras3: $(VENV3)/.installed
@@ -13,14 +13,14 @@ setup-keras3: $(VENV3)/.installed
 $(VENV)/.installed: requirements.txt setup.py
 	$(PYTHON) -m venv $(VENV)
 	$(VENV)/bin/python -m pip install --quiet --upgrade pip
-	$(VENV)/bin/python -m pip install --quiet -r requirements.txt -e '.[dev,video]'
+	$(VENV)/bin/python -m pip install --quiet -r requirements.txt -e '.[dev,video,static]'
 	touch $@
 
 # The package's own requirements name the default stack, so it goes in without them.
 $(VENV3)/.installed: requirements-keras3.txt setup.py
 	$(PYTHON) -m venv $(VENV3)
 	$(VENV3)/bin/python -m pip install --quiet --upgrade pip
-	$(VENV3)/bin/python -m pip install --quiet -r requirements-keras3.txt pytest pytest-xdist hypothesis imageio-ffmpeg
+	$(VENV3)/bin/python -m pip install --quiet -r requirements-keras3.txt pytest pytest-xdist hypothesis setuptools wheel imageio-ffmpeg scikit-image
 	$(VENV3)/bin/python -m pip install --quiet --no-deps -e .
 	touch $@
 
@@ -32,6 +32,15 @@ test-keras3: setup-keras3
 
 demo: setup
 	$(VENV)/bin/python tools/demo.py
+
+# The demo's weights, evaluated as the paper does; its world has no odometry layout, so that is rendered beside it.
+reproduce-demo: demo
+	$(VENV)/bin/python tools/make_synthetic_kitti.py --output_dir=demo/odometry --img_height=64 --img_width=208 \
+		--num_train_scenes=24 --num_test_scenes=4 --frames_per_scene=50 --layouts=odometry --stereo=false
+	$(VENV)/bin/python tools/reproduce.py --kitti_raw=demo/world/kitti_raw --kitti_odom=demo/odometry/kitti_odometry \
+		--ckpt_depth=demo/checkpoints/model.latest --ckpt_pose=demo/checkpoints/model.latest \
+		--test_file_list=demo/world/kitti_raw/test_files.txt --seq_length=3 --img_height=64 --img_width=208 \
+		--output_dir=demo/reproduce
 
 lint: setup
 	$(VENV)/bin/python -m pip install --quiet -e '.[lint]'

@@ -1,4 +1,4 @@
-"""Installs sfmlearner_tf, its commands and the KITTI evaluation; `pip install .` takes the default stack of this Python."""
+"""Installs sfmlearner_tf, its commands and the KITTI evaluation, on the stack that suits this Python."""
 
 from pathlib import Path
 
@@ -22,7 +22,7 @@ setup(
     long_description_content_type="text/markdown",
     license="MIT",
     python_requires=">=3.9",
-    # In a checkout the commands lie in tools/; installed, they are sfmlearner_tf.tools, so that no package named "tools" is left behind.
+    # In a checkout the commands lie in tools/; installed they are sfmlearner_tf.tools: "tools" is everybody's name.
     packages=["sfmlearner_tf", "sfmlearner_tf.data", "sfmlearner_tf.tools", "kitti_eval"],
     package_dir={"sfmlearner_tf.tools": "tools"},
     package_data={"sfmlearner_tf.data": ["*.csv"], "kitti_eval": ["*.csv"]},
@@ -33,8 +33,9 @@ setup(
             'tensorflow[and-cuda]==2.21.*; python_version >= "3.12" and sys_platform == "linux"',
         ],
         "video": ["imageio-ffmpeg>=0.4.9"],
-        "dev": ["pytest>=7", "pytest-xdist>=3", "hypothesis>=6"],
-        "lint": ["ruff==0.17.*; python_version >= \"3.10\"", "mypy==2.4.*; python_version >= \"3.10\""],
+        "static": ["scikit-image>=0.19"],
+        "dev": ["pytest>=7", "pytest-xdist>=3", "hypothesis>=6", "setuptools>=64", "wheel"],
+        "lint": ['ruff==0.17.*; python_version >= "3.10"', 'mypy==2.4.*; python_version >= "3.10"'],
     },
     entry_points={"console_scripts": ["sfmlearner-train = sfmlearner_tf.train:cli"]},
 )

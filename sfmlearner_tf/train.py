@@ -8,28 +8,30 @@ Ctrl-C finishes the step and saves, and --continue_train goes on.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import fields
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from absl import flags
 
 from sfmlearner_tf import command
 from sfmlearner_tf.config import TrainConfig
 
-_DEFINE = {
+_DEFINE: dict[str, Callable[..., Any]] = {
     "str": flags.DEFINE_string,
     "int": flags.DEFINE_integer,
     "float": flags.DEFINE_float,
     "bool": flags.DEFINE_bool,
 }
 
-for _field in fields(TrainConfig):
-    _DEFINE[str(_field.type)](_field.name, _field.default, _field.metadata["help"])
+for _option in fields(TrainConfig):
+    _DEFINE[str(_option.type)](_option.name, _option.default, _option.metadata["help"])
 
 
 def main() -> None:
+    options: dict[str, Any] = {option.name: flags.FLAGS[option.name].value for option in fields(TrainConfig)}
     try:
-        config = TrainConfig(**{option.name: flags.FLAGS[option.name].value for option in fields(TrainConfig)})
+        config = TrainConfig(**options)
     except ValueError as error:
         raise command.UserError(f"--{error}") from None
     from sfmlearner_tf.trainer import Trainer  # Only now: --help and a wrong flag need not wait for TensorFlow.

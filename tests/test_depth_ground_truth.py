@@ -1,6 +1,9 @@
 import imageio.v3 as imageio
 import numpy as np
 import pytest
+
+from kitti_eval.command import UserError
+from kitti_eval.depth_ground_truth import load_ground_truth, project_lidar, read_projection, read_uint16_png
 from lidar_tree import (
     CAMERAS,
     DRIVE,
@@ -13,9 +16,6 @@ from lidar_tree import (
     name_image,
     write_lidar_drive,
 )
-
-from kitti_eval.command import UserError
-from kitti_eval.depth_ground_truth import load_ground_truth, project_lidar, read_projection, read_uint16_png
 
 
 def test_projection_by_hand():

@@ -7,6 +7,7 @@ from pathlib import Path
 import imageio.v3 as imageio
 import numpy as np
 import pytest
+
 from lidar_tree import HEIGHT, WIDTH, name_image, write_lidar_drive
 
 COMMAND = [sys.executable, str(Path(__file__).parents[2] / "kitti_eval" / "eval_depth.py")]
