@@ -15,12 +15,14 @@ class UserError(Exception):
     """Something the user can mend. Its text names the file or flag, what was expected and what was found."""
 
 
-def run(main: Callable[[], None]) -> NoReturn:
+def run(main: Callable[[], None], *other_mistakes: type[Exception]) -> NoReturn:
     """Parses the flags, runs `main` and exits; without a traceback where the mistake is the user's.
 
-    Exit status: 0 when `main` returns and for --help, 1 on a UserError or a wrong flag, 130 on Ctrl-C.
+    Exit status: 0 when `main` returns and for --help, 130 on Ctrl-C, 1 on a wrong flag, a UserError or one of
+    `other_mistakes`, which are UserErrors of other packages.
     """
     module = sys.modules[main.__module__]
+    mistakes: tuple[type[Exception], ...] = (UserError, *other_mistakes)
 
     def parse(argv: Sequence[str]) -> Sequence[str]:
         if any(argument in ("--help", "-h", "-help", "-?") for argument in argv[1:]):
@@ -39,7 +41,7 @@ def run(main: Callable[[], None]) -> NoReturn:
         logging.set_verbosity(logging.WARNING)
         try:
             main()
-        except UserError as error:
+        except mistakes as error:
             _fail(str(error))
         except KeyboardInterrupt:
             print("stopped by Ctrl-C", file=sys.stderr)

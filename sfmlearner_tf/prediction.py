@@ -16,7 +16,6 @@ from PIL import Image
 from sfmlearner_tf import checkpoint
 from sfmlearner_tf.command import UserError
 from sfmlearner_tf.data.frames import DECODE_ERRORS
-from sfmlearner_tf.data.splits import evaluation_files
 from sfmlearner_tf.disp_net import DispNet
 from sfmlearner_tf.layers import MIN_IMAGE_SIDE
 from sfmlearner_tf.learner import preprocess
@@ -60,23 +59,6 @@ def load_pose_network(ckpt_file: str, seq_length: int, height: int, width: int) 
         return network(preprocess(target), preprocess(sources))[0]
 
     return predict
-
-
-def list_test_images(split: str) -> list[str]:
-    """The images of the split "eigen" or "stereo", or those that the file of this name lists, one a line.
-
-    Raises UserError where that cannot be read or lists nothing.
-    """
-    if split in ("eigen", "stereo"):
-        return evaluation_files(split)
-    try:
-        image_files = Path(split).read_text(encoding="utf-8").split()
-    except (OSError, UnicodeDecodeError) as error:
-        reason = getattr(error, "strerror", None) or error
-        raise UserError(f"--split={split}: expected eigen, stereo or a file that lists images; {reason}") from error
-    if not image_files:
-        raise UserError(f"--split={split}: expected a list of images, found an empty file")
-    return image_files
 
 
 def predict_depths(

@@ -10,7 +10,6 @@ from sfmlearner_tf.data.formatted import (
     read_split,
     write_example,
     write_splits,
-    write_whole,
 )
 
 CAMERA = (241.674463, 246.284868, 204.16801, 59.000832)
@@ -63,16 +62,6 @@ def test_the_split_is_a_tenth_by_sorted_order_and_survives_a_repair(tmp_path):
     (tmp_path / "a" / "0000000003.jpg").unlink()
     assert write_splits(str(tmp_path), examples).missing == [examples[3]]
     assert set(read_split(str(tmp_path), "val")) | {examples[3]} == {*before, examples[3]}
-
-
-def test_a_failed_write_leaves_the_old_file_and_nothing_beside_it(tmp_path, monkeypatch):
-    path = tmp_path / "train.txt"
-    write_whole(str(path), b"old")
-    monkeypatch.setattr("os.replace", lambda *_: (_ for _ in ()).throw(OSError("disk full")))
-    with pytest.raises(OSError, match="disk full"):
-        write_whole(str(path), b"new")
-    assert path.read_bytes() == b"old"
-    assert [entry.name for entry in tmp_path.iterdir()] == ["train.txt"]
 
 
 @pytest.mark.parametrize(

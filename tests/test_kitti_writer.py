@@ -1,7 +1,6 @@
 """What is written in KITTI's formats gives the truth back through KITTI's own conventions, read independently here."""
 
 import io
-import os
 
 import numpy as np
 import pytest
@@ -158,21 +157,3 @@ def test_timestamps_have_nanoseconds_and_follow_the_date():
         "2011-09-28 12:00:00.100000000",
         "2011-09-28 12:00:00.200000000",
     ]
-
-
-def test_a_file_is_whole_or_absent(tmp_path):
-    path = tmp_path / "folder" / "file.bin"
-
-    def fail_halfway():
-        with kitti.whole_file(str(path)) as file:
-            file.write(b"half")
-            raise RuntimeError
-
-    with pytest.raises(RuntimeError):
-        fail_halfway()
-    assert os.listdir(path.parent) == []
-    kitti.write_text(str(path), "whole")
-    assert path.read_text() == "whole"
-    with pytest.raises(RuntimeError):
-        fail_halfway()
-    assert path.read_text() == "whole"

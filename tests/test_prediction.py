@@ -85,18 +85,6 @@ def test_an_unreadable_image_is_named(disp_net, paths):
         list(prediction.predict_depths(disp_net[1], [paths[0].with_name("9.png")], HEIGHT, WIDTH, 1))
 
 
-def test_test_lists(tmp_path):
-    assert len(prediction.list_test_images("eigen")) == 697
-    assert len(prediction.list_test_images("stereo")) == 200
-    listed = tmp_path / "list.txt"
-    listed.write_text("a/b.png\n\nc.png\n")
-    assert prediction.list_test_images(str(listed)) == ["a/b.png", "c.png"]
-    listed.write_text("\n")
-    for split, message in ((str(listed), "an empty file"), ("other", "expected eigen, stereo or a file")):
-        with pytest.raises(UserError, match=message):
-            prediction.list_test_images(split)
-
-
 def test_a_stack_is_whole_or_not_there(tmp_path):
     path = tmp_path / "out" / "stack.npy"
     arrays = np.random.RandomState(0).rand(3, 2, 4).astype(np.float32)

@@ -5,10 +5,9 @@ from sfmlearner_tf.data import splits
 
 
 @pytest.mark.parametrize("split", ["eigen", "stereo"])
-def test_scenes_and_files_are_the_published_ones(shared, split):
+def test_scenes_are_the_published_ones(shared, split):
     folder = shared / "splits"
     assert splits.held_out_scenes(split) == (folder / f"test_scenes_{split}.txt").read_text().split()
-    assert splits.evaluation_files(split) == (folder / f"test_files_{split}.txt").read_text().split()
 
 
 def test_static_frames_are_the_published_ones(shared):
@@ -22,7 +21,6 @@ def test_static_frames_are_the_published_ones(shared):
 
 def test_hand_counted_entries():
     assert splits.held_out_scenes("eigen")[0] == "2011_09_26_drive_0117"
-    assert len(splits.evaluation_files("eigen")) == 697
     assert splits.static_frames()["2011_09_26_drive_0009_sync"][:4] == [386, 387, 390, 391]
 
 

@@ -22,7 +22,7 @@ from sfmlearner_tf import command
 from sfmlearner_tf.command import UserError
 from sfmlearner_tf.data import splits
 from sfmlearner_tf.data.datasets import DATASETS, list_dataset
-from sfmlearner_tf.data.formatted import write_whole
+from sfmlearner_tf.data.files import write_whole
 from sfmlearner_tf.data.sequences import Intrinsics, Selection, Sequence
 from sfmlearner_tf.data.static import find_static
 from sfmlearner_tf.data.workers import ordered_map

@@ -13,8 +13,9 @@ from pathlib import Path
 from absl import flags
 from tqdm import tqdm
 
+import kitti_eval.command
+from kitti_eval.image_lists import list_eigen_files, list_stereo_files, read_image_list
 from sfmlearner_tf import command
-from sfmlearner_tf.prediction import list_test_images, predict_depths, write_stack
 
 _BATCH_SIZE = flags.DEFINE_integer("batch_size", 4, "Images per step.", lower_bound=1)
 _IMG_HEIGHT = flags.DEFINE_integer("img_height", 128, "Height that images are resized to, pixels.", lower_bound=32)
@@ -29,7 +30,11 @@ _SPLIT = flags.DEFINE_string("split", "eigen", "Test images: eigen, stereo, or a
 
 def main() -> None:
     """Predicts all listed images into one file."""
-    image_files = list_test_images(_SPLIT.value)
+    lists = {"eigen": list_eigen_files, "stereo": list_stereo_files}
+    image_files = lists[_SPLIT.value]() if _SPLIT.value in lists else read_image_list(_SPLIT.value)
+    # TensorFlow takes seconds to load: what is wrong with the flags is told before.
+    from sfmlearner_tf.prediction import predict_depths, write_stack
+
     paths = [Path(_DATASET_DIR.value, image_file) for image_file in image_files]
     size = _IMG_HEIGHT.value, _IMG_WIDTH.value
     depths = predict_depths(_CKPT_FILE.value, paths, *size, _BATCH_SIZE.value)
@@ -41,7 +46,7 @@ def main() -> None:
 
 def cli() -> None:
     """The console command."""
-    command.run(main)
+    command.run(main, kitti_eval.command.UserError)
 
 
 if __name__ == "__main__":

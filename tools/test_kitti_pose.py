@@ -38,20 +38,17 @@ def main() -> None:
     if _SEQ_LENGTH.value % 2 == 0:
         raise UserError(f"--seq_length={_SEQ_LENGTH.value}: expected an odd number")
     folder = Path(_DATASET_DIR.value, "sequences", f"{_TEST_SEQ.value:02d}")
-    try:
-        times_s = read_times(folder / "times.txt")
-        paths = _list_images(folder / "image_2", times_s)
-        # TensorFlow takes seconds to load: what is wrong with the flags is told before.
-        from sfmlearner_tf.prediction import predict_motions
+    times_s = read_times(folder / "times.txt")
+    paths = _list_images(folder / "image_2", times_s)
+    # TensorFlow takes seconds to load: what is wrong with the flags is told before.
+    from sfmlearner_tf.prediction import predict_motions
 
-        motions = predict_motions(
-            _CKPT_FILE.value, paths, _SEQ_LENGTH.value, _IMG_HEIGHT.value, _IMG_WIDTH.value, _BATCH_SIZE.value
-        )
-        count = len(paths) - _SEQ_LENGTH.value + 1
-        progress = tqdm(motions, "predicting", count, unit="snippet", disable=None)
-        write_snippets(Path(_OUTPUT_DIR.value), map(predicted_vectors_to_poses, progress), times_s)
-    except kitti_eval.command.UserError as error:
-        raise UserError(str(error)) from error
+    motions = predict_motions(
+        _CKPT_FILE.value, paths, _SEQ_LENGTH.value, _IMG_HEIGHT.value, _IMG_WIDTH.value, _BATCH_SIZE.value
+    )
+    count = len(paths) - _SEQ_LENGTH.value + 1
+    progress = tqdm(motions, "predicting", count, unit="snippet", disable=None)
+    write_snippets(Path(_OUTPUT_DIR.value), map(predicted_vectors_to_poses, progress), times_s)
     print(f"{_OUTPUT_DIR.value}: {count} snippets of {_SEQ_LENGTH.value} frames")
 
 
@@ -71,7 +68,7 @@ def _list_images(folder: Path, times_s: np.ndarray) -> list[Path]:
 
 def cli() -> None:
     """The console command."""
-    command.run(main)
+    command.run(main, kitti_eval.command.UserError)
 
 
 if __name__ == "__main__":

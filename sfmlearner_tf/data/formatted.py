@@ -3,13 +3,10 @@
 <dataset_dir>/train.txt, val.txt         one example a line: "<folder> <frame>"
 <dataset_dir>/<folder>/<frame>.jpg       seq_length frames, left to right in temporal order, the target in the middle
 <dataset_dir>/<folder>/<frame>_cam.txt   fx,0.,cx,0.,fy,cy,0.,0.,1.   in pixels of one frame
-
-Files are written aside and then renamed: each is there whole or not at all, even after a kill.
 """
 
 from __future__ import annotations
 
-import contextlib
 import io
 import os
 from collections.abc import Iterable, Sequence
@@ -19,6 +16,7 @@ import numpy as np
 from PIL import Image
 
 from sfmlearner_tf.command import UserError
+from sfmlearner_tf.data.files import write_whole
 
 # What scipy.misc.imsave wrote for the release.
 JPEG_QUALITY = 75
@@ -127,20 +125,6 @@ def write_splits(dump_root: str, examples: Iterable[Example]) -> Written:
         lines = "".join(f"{example.folder} {example.frame}\n" for example in listed)
         write_whole(os.path.join(dump_root, f"{name}.txt"), lines.encode())
     return written
-
-
-def write_whole(path: str, content: bytes) -> None:
-    """Writes a file, and its folder where need be, so that it is never seen in part. Raises OSError."""
-    aside = f"{path}.part"
-    os.makedirs(os.path.dirname(path) or ".", exist_ok=True)
-    try:
-        with open(aside, "wb") as file:
-            file.write(content)
-        os.replace(aside, path)
-    except BaseException:
-        with contextlib.suppress(OSError):
-            os.remove(aside)
-        raise
 
 
 def _read_text(path: str, expected: str) -> str:

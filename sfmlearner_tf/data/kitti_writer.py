@@ -6,16 +6,14 @@ forward; `cam2` and `cam3` the left and right colour cameras, shifted from cam0 
 
 from __future__ import annotations
 
-import contextlib
 import datetime
 import io
-import os
-from collections.abc import Iterator
-from typing import BinaryIO
 
 import imageio.v2 as imageio
 import numpy as np
 from scipy.spatial.transform import Rotation
+
+from sfmlearner_tf.data.files import write_whole
 
 FRAME_SECONDS = 0.1
 # How far x_cam lies from x_cam0, metres: camera 2 is 0.06 m left of camera 0 and 0.54 m left of camera 3.
@@ -47,26 +45,9 @@ cam2_T_cam3 = transform(np.eye(3), (_CAMERA_SHIFT_M[2] - _CAMERA_SHIFT_M[3], 0, 
 cam2_T_velo = cam2_T_cam0 @ cam0_T_velo
 
 
-@contextlib.contextmanager
-def whole_file(path: str) -> Iterator[BinaryIO]:
-    """Opens a file that takes the name `path` at the end, so that `path` is whole or absent. Makes the folder."""
-    folder, name = os.path.split(path)
-    os.makedirs(folder, exist_ok=True)
-    aside = os.path.join(folder, f".{name}.partial")
-    try:
-        with open(aside, "wb") as file:
-            yield file
-        os.replace(aside, path)
-    except BaseException:
-        with contextlib.suppress(FileNotFoundError):
-            os.remove(aside)
-        raise
-
-
 def write_text(path: str, text: str) -> None:
     """Writes a text file, whole or not at all."""
-    with whole_file(path) as file:
-        file.write(text.encode())
+    write_whole(path, text.encode())
 
 
 def png_bytes(image: np.ndarray) -> bytes:

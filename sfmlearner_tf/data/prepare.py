@@ -18,7 +18,8 @@ from typing import Any, NamedTuple
 from tqdm import tqdm
 
 from sfmlearner_tf.command import UserError
-from sfmlearner_tf.data.formatted import Example, is_complete, write_example, write_whole
+from sfmlearner_tf.data.files import write_whole
+from sfmlearner_tf.data.formatted import Example, is_complete, write_example
 from sfmlearner_tf.data.frames import Geometry, LoadedFrame, load_frames
 from sfmlearner_tf.data.sequences import Note, Sequence, runs
 from sfmlearner_tf.data.workers import ordered_map

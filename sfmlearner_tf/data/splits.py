@@ -1,4 +1,4 @@
-"""Which KITTI scenes are held out for testing, which frames are tested, and which frames show no camera motion.
+"""Which KITTI scenes are held out for testing, and which frames show no camera motion.
 
 The tables beside this file are compact: a scene is a drive's name without `_sync`, and "3 7-9" stands for 3, 7, 8, 9.
 """
@@ -11,23 +11,10 @@ from pathlib import Path
 
 from sfmlearner_tf.command import UserError
 
-STEREO_TEST_IMAGES = 200
-
 
 def held_out_scenes(split: str) -> list[str]:
     """The scenes that `split` ("eigen" or "stereo") holds out, e.g. "2011_09_26_drive_0117"."""
     return [scene for name, scene in _rows("test_scenes.csv") if name == split]
-
-
-def evaluation_files(split: str) -> list[str]:
-    """The test images in the published order, below KITTI raw ("eigen") or the 2015 stereo benchmark ("stereo")."""
-    if split == "stereo":
-        return [f"training/image_2/{number:06d}_10.png" for number in range(STEREO_TEST_IMAGES)]
-    return [
-        f"{scene[:10]}/{scene}_sync/image_02/data/{number:010d}.png"
-        for scene, frames in _rows("eigen_test_frames.csv")
-        for number in _expand(frames)
-    ]
 
 
 def static_frames() -> dict[str, list[int]]:

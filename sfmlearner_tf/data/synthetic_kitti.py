@@ -15,6 +15,7 @@ from tqdm import tqdm
 
 from sfmlearner_tf.command import UserError
 from sfmlearner_tf.data import kitti_writer as kitti
+from sfmlearner_tf.data.files import write_whole
 from sfmlearner_tf.data.synthetic import Scene, intrinsics, make_scene, trajectory
 from sfmlearner_tf.data.synthetic_options import Drive, SyntheticKitti, check, claim_folder, drives
 from sfmlearner_tf.data.synthetic_render import render_depth, render_image, scan
@@ -150,9 +151,7 @@ def _write_frame(task: _Task) -> None:
     view = _View(_world(task.drive.scene_seed, task.options.frames_per_scene), task.options, task.frame)
     for path, content in _frame_files(*task).items():
         if not os.path.exists(path):
-            data = content(view)
-            with kitti.whole_file(path) as file:
-                file.write(data)
+            write_whole(path, content(view))
 
 
 class _World(NamedTuple):
