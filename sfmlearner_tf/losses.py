@@ -98,7 +98,12 @@ def smoothness_loss(disparity: tf.Tensor) -> tf.Tensor:
 
 
 def _differences(values: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-    return values[:, 1:] - values[:, :-1], values[:, :, 1:] - values[:, :, :-1]
+    """The differences of neighbours along y and x of [B, H, W]."""
+    # tf.slice, because its gradient is a padding, several times faster than that of values[:, 1:].
+    batch, height, width = -1, values.shape[1] - 1, values.shape[2] - 1
+    along_y = tf.slice(values, [0, 1, 0], [batch, height, -1]) - tf.slice(values, [0, 0, 0], [batch, height, -1])
+    along_x = tf.slice(values, [0, 0, 1], [batch, -1, width]) - tf.slice(values, [0, 0, 0], [batch, -1, width])
+    return along_y, along_x
 
 
 def explainability(logits: tf.Tensor) -> tf.Tensor:
