@@ -37,14 +37,15 @@ class Adam(tf.Module):
     def apply(self, gradients: Sequence[tf.Tensor]) -> None:
         """Takes one step along `gradients`, in the order of the variables."""
         step = tf.cast(self.iterations.assign_add(1), tf.float32)
+        beta1_power, beta2_power = tf.pow(self.beta1, step), tf.pow(self.beta2, step)
         for gradient, (name, variable) in zip(gradients, self.variables_by_name.items()):
             first, second = self.moments[name]
             tf.raw_ops.ResourceApplyAdam(
                 var=variable.handle,
                 m=first.handle,
                 v=second.handle,
-                beta1_power=tf.pow(self.beta1, step),
-                beta2_power=tf.pow(self.beta2, step),
+                beta1_power=beta1_power,
+                beta2_power=beta2_power,
                 lr=self.learning_rate,
                 beta1=self.beta1,
                 beta2=self.beta2,

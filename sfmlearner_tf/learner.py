@@ -10,6 +10,7 @@ from sfmlearner_tf import checkpoint, sampler
 from sfmlearner_tf.adam import Adam
 from sfmlearner_tf.config import TrainConfig
 from sfmlearner_tf.disp_net import DispNet
+from sfmlearner_tf.layers import MIN_IMAGE_SIDE
 from sfmlearner_tf.losses import Objective, compute_objective
 from sfmlearner_tf.pose_exp_net import PoseExpNet
 
@@ -39,9 +40,10 @@ class SfMLearner(tf.Module):
             sampler.load_addons_kernel()
         self.disp_net = DispNet(config.seed)
         self.pose_exp_net = PoseExpNet(config.num_sources, config.explain, config.seed)
-        side = 32
-        self.disp_net(tf.zeros([1, side, side, 3]))
-        self.pose_exp_net(tf.zeros([1, side, side, 3]), tf.zeros([1, side, side, 3 * config.num_sources]))
+        # Keras makes the variables when a network is first called.
+        image = tf.zeros([1, MIN_IMAGE_SIDE, MIN_IMAGE_SIDE, 3])
+        self.disp_net(image)
+        self.pose_exp_net(image, tf.tile(image, [1, 1, 1, config.num_sources]))
         self.weights = {**self.disp_net.release_variables(), **self.pose_exp_net.release_variables()}
         self.optimizer = Adam(self.weights, config.learning_rate, config.beta1)
         self.global_step = tf.Variable(0, dtype=tf.int32, trainable=False, name="global_step")

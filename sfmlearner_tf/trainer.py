@@ -120,15 +120,13 @@ class Trainer:
     def _check_finite(self, losses: dict[str, float]) -> None:
         if all(np.isfinite(value) for value in losses.values()):
             return
-        paths = [e.image_path(self.config.dataset_dir) for e in self._examples_of(self.step)]
+        examples = batches.batch_examples(self.config, self.examples, self.step - 1)
+        paths = [example.image_path(self.config.dataset_dir) for example in examples]
         found = ", ".join(f"{name} {value}" for name, value in losses.items())
         raise UserError(
             f"the loss of step {self.step} must be finite, got {found}; its batch: {', '.join(paths)}; "
             "nothing was saved of it (a smaller --learning_rate often helps)"
         )
-
-    def _examples_of(self, step: int) -> list[batches.Example]:
-        return batches.batch_examples(self.config, self.examples, step - 1)
 
     def _report(self, loss: float, seconds_per_step: float) -> None:
         """Prints the release's line."""
