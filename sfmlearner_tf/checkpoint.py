@@ -145,6 +145,19 @@ def restore(path: str, required: Mapping[str, tf.Variable], optional: Mapping[st
     return has_optional
 
 
+def read_scalar(path: str, name: str, default: float) -> float:
+    """One number of a checkpoint, `default` where the file has none of that name, as those of 2017.
+
+    Raises:
+        UserError: no such checkpoint, or a damaged one.
+    """
+    reader = _open(path)
+    try:
+        return reader.get_tensor(name).item() if reader.has_tensor(name) else default
+    except _READ_ERRORS as error:
+        raise UserError(f"checkpoint {path} is damaged: {str(error).splitlines()[0]}") from None
+
+
 def _open(path: str) -> tf.train.CheckpointReader:
     if os.path.isdir(path):
         raise UserError(f"checkpoint {path} is a folder, expected the path of one in it, such as {path}/model-1000")
