@@ -5,7 +5,7 @@ Keras's own Adam computes the same from a dozen passes over the 33 million weigh
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import tensorflow as tf
 
@@ -15,13 +15,14 @@ class Adam(tf.Module):
 
     Args:
         variables: what it trains, by name.
-        learning_rate, beta1, beta2, epsilon: as in the paper; epsilon is added to the root of the uncorrected moment.
+        learning_rate: a number, or what makes it from the count of steps taken before, int64.
+        beta1, beta2, epsilon: as in the paper; epsilon is added to the root of the uncorrected moment.
     """
 
     def __init__(
         self,
         variables: Mapping[str, tf.Variable],
-        learning_rate: float,
+        learning_rate: float | Callable[[tf.Tensor], tf.Tensor],
         beta1: float,
         beta2: float = 0.999,
         epsilon: float = 1e-8,
@@ -36,6 +37,7 @@ class Adam(tf.Module):
 
     def apply(self, gradients: Sequence[tf.Tensor]) -> None:
         """Takes one step along `gradients`, in the order of the variables."""
+        rate = self.learning_rate(self.iterations) if callable(self.learning_rate) else self.learning_rate
         step = tf.cast(self.iterations.assign_add(1), tf.float32)
         beta1_power, beta2_power = tf.pow(self.beta1, step), tf.pow(self.beta2, step)
         for gradient, (name, variable) in zip(gradients, self.variables_by_name.items()):
@@ -46,7 +48,7 @@ class Adam(tf.Module):
                 v=second.handle,
                 beta1_power=beta1_power,
                 beta2_power=beta2_power,
-                lr=self.learning_rate,
+                lr=rate,
                 beta1=self.beta1,
                 beta2=self.beta2,
                 epsilon=self.epsilon,

@@ -19,6 +19,8 @@ import tensorflow as tf
 from sfmlearner_tf.command import UserError
 
 GLOBAL_STEP = "train_op/global_step"
+# The range of disparity that the weights were trained for; files of 2017 do not tell, and have DispNet's default.
+MIN_DISP = "train_op/min_disp"
 LATEST = "model.latest"
 # A second name of the old model.latest, there only while a new one takes its place.
 _REPLACED = "model.latest-replaced"

@@ -10,6 +10,23 @@ def _option(default: Any, help_text: str, **limits: Any) -> Any:
     return field(default=default, metadata={"help": help_text, **limits})
 
 
+# What each preset changes of the defaults, which are the release's. "recommended" is what learns best on the generated
+# world (docs/learning.md).
+PRESETS: dict[str, dict[str, Any]] = {
+    "release": {},
+    "recommended": {
+        "learning_rate": 0.0003,
+        "lr_decay_after": 0.75,
+        "ssim_weight": 0.85,
+        "mask_out_of_view": True,
+        "smoothness": "edge_aware",
+        "smooth_normalized": True,
+        "smooth_weight": 0.02,
+        "random_flip": True,
+    },
+}
+
+
 @dataclass(frozen=True)
 class TrainConfig:
     """What one training run is made from.
@@ -50,6 +67,30 @@ class TrainConfig:
     )  # fmt: skip
     jit_compile: bool = _option(False, "Compile the training step with XLA.")
     max_to_keep: int = _option(10, "Checkpoints kept; older ones are deleted.", at_least=1)
+    ssim_weight: float = _option(
+        0.0, "Share of 1 - SSIM in the photometric error; the rest is the absolute difference.", at_least=0, at_most=1
+    )
+    mask_out_of_view: bool = _option(
+        False, "Leave pixels that fall outside a source image out of the photometric error."
+    )
+    smoothness: str = _option(
+        "second_order", "Smoothness loss: second_order differences of disparity, or edge_aware first-order ones.",
+        choices=("second_order", "edge_aware"),
+    )  # fmt: skip
+    smooth_normalized: bool = _option(False, "Smooth disparity over its mean instead of disparity itself.")
+    explain_reg: str = _option(
+        "cross_entropy", "Regularisation of the masks: cross_entropy with 1, or focal.",
+        choices=("cross_entropy", "focal"),
+    )  # fmt: skip
+    min_disp: float = _option(
+        0.01, "Smallest disparity that the network predicts: 0.01 in the release's code, 0.1 in the paper.", above=0
+    )
+    random_flip: bool = _option(False, "Mirror each example left to right with probability 1/2.")
+    lr_decay_after: float = _option(
+        1.0, "Share of max_steps after which the learning rate is multiplied by lr_decay_factor; 1 never does.",
+        above=0, at_most=1,
+    )  # fmt: skip
+    lr_decay_factor: float = _option(0.25, "What the learning rate is multiplied by then.", above=0, at_most=1)
     num_threads: int = _option(0, "Threads that decode images; 0 leaves the number to TensorFlow.", at_least=0)
 
     def __post_init__(self) -> None:
@@ -59,6 +100,11 @@ class TrainConfig:
                 raise ValueError(f"{name} must be {problem}, got {getattr(self, name)!r}")
         if self.sampler == "addons" and self.jit_compile:
             raise ValueError("sampler must be 'native' with jit_compile, got 'addons': XLA cannot compile it")
+
+    @classmethod
+    def from_preset(cls, preset: str, **options: Any) -> TrainConfig:
+        """The options of a preset, "release" or "recommended", with `options` in place of some of them."""
+        return cls(**{**PRESETS[preset], **options})
 
     @property
     def num_sources(self) -> int:

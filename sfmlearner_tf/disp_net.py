@@ -23,10 +23,12 @@ class DispNet(Network):
 
     Args:
         seed: decides the initial weights.
+        min_disp: the smallest disparity, so 1/min_disp is the largest depth.
     """
 
-    def __init__(self, seed: int = 8964, name: str = "depth_net", **kwargs: Any) -> None:
+    def __init__(self, seed: int = 8964, min_disp: float = MIN_DISP, name: str = "depth_net", **kwargs: Any) -> None:
         super().__init__(seed, name, **kwargs)
+        self.min_disp = min_disp
         self.encoder = [
             (self.conv(f"cnv{i}", channels, size, 2), self.conv(f"cnv{i}b", channels, size))
             for i, (channels, size) in enumerate(_ENCODER, start=1)
@@ -44,7 +46,8 @@ class DispNet(Network):
             images: [B, H, W, 3] in [-1, 1]; sides of at least 32.
 
         Returns:
-            4 of [B, ceil(H/2^s), ceil(W/2^s), 1] for s = 0..3, in [0.01, 10.01]; depth is 1/disparity.
+            4 of [B, ceil(H/2^s), ceil(W/2^s), 1] for s = 0..3, in [min_disp, 10 + min_disp]; depth is
+            1/disparity.
 
         Raises:
             ValueError: images of another shape.
@@ -66,5 +69,8 @@ class DispNet(Network):
                 parts.append(resize_bilinear(disparities[-1], skip.shape[1], skip.shape[2]))
             features = merge(tf.concat(parts, axis=-1))
             if scale < _NUM_SCALES:
-                disparities.append(DISP_SCALING * self.disparity[scale](features) + MIN_DISP)
+                disparities.append(DISP_SCALING * self.disparity[scale](features) + self.min_disp)
         return tuple(reversed(disparities))
+
+    def get_config(self) -> dict[str, Any]:
+        return {**super().get_config(), "min_disp": self.min_disp}

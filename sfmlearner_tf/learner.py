@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import tensorflow as tf
 
 from sfmlearner_tf import checkpoint, sampler
 from sfmlearner_tf.adam import Adam
+from sfmlearner_tf.command import UserError
 from sfmlearner_tf.config import TrainConfig
-from sfmlearner_tf.disp_net import DispNet
+from sfmlearner_tf.disp_net import MIN_DISP, DispNet
 from sfmlearner_tf.layers import MIN_IMAGE_SIDE
 from sfmlearner_tf.losses import Objective, compute_objective
 from sfmlearner_tf.pose_exp_net import PoseExpNet
@@ -38,15 +41,16 @@ class SfMLearner(tf.Module):
         self.config = config
         if config.sampler == "addons":
             sampler.load_addons_kernel()
-        self.disp_net = DispNet(config.seed)
+        self.disp_net = DispNet(config.seed, config.min_disp)
         self.pose_exp_net = PoseExpNet(config.num_sources, config.explain, config.seed)
         # Keras makes the variables when a network is first called.
         image = tf.zeros([1, MIN_IMAGE_SIDE, MIN_IMAGE_SIDE, 3])
         self.disp_net(image)
         self.pose_exp_net(image, tf.tile(image, [1, 1, 1, config.num_sources]))
         self.weights = {**self.disp_net.release_variables(), **self.pose_exp_net.release_variables()}
-        self.optimizer = Adam(self.weights, config.learning_rate, config.beta1)
+        self.optimizer = Adam(self.weights, _learning_rate(config), config.beta1)
         self.global_step = tf.Variable(0, dtype=tf.int32, trainable=False, name="global_step")
+        self._min_disp = tf.Variable(config.min_disp, trainable=False, name="min_disp")
         self._compiled_train_step = tf.function(self._train_step, jit_compile=config.jit_compile)
         self._compiled_forward = tf.function(self._forward)
         self._compiled_disparities = tf.function(self._disparities)
@@ -86,13 +90,24 @@ class SfMLearner(tf.Module):
         The optimiser's state is read too where it is there.
 
         Raises:
-            UserError: no such checkpoint, or a variable is missing or of another shape; all such are listed.
+            UserError: no such checkpoint, or a variable is missing or of another shape; all such are listed; or it was
+                trained with another smallest disparity.
         """
+        min_disp = checkpoint.read_scalar(path, checkpoint.MIN_DISP, MIN_DISP)
+        if not math.isclose(min_disp, self.config.min_disp, rel_tol=1e-6):
+            raise UserError(
+                f"checkpoint {path} was trained with --min_disp={min_disp:.6g}, expected {self.config.min_disp:.6g}"
+            )
         checkpoint.restore(path, {**self.weights, checkpoint.GLOBAL_STEP: self.global_step}, self.optimizer.state())
 
     def state(self) -> dict[str, tf.Variable]:
         """All that a checkpoint holds, by name."""
-        return {**self.weights, checkpoint.GLOBAL_STEP: self.global_step, **self.optimizer.state()}
+        return {
+            **self.weights,
+            checkpoint.GLOBAL_STEP: self.global_step,
+            checkpoint.MIN_DISP: self._min_disp,
+            **self.optimizer.state(),
+        }
 
     def compute(self, target: tf.Tensor, sources: tf.Tensor, intrinsics: tf.Tensor) -> Outputs:
         """The whole computation of a batch, to be called from within a tf.function."""
@@ -127,6 +142,15 @@ class SfMLearner(tf.Module):
 
     def _poses(self, target: tf.Tensor, sources: tf.Tensor) -> tf.Tensor:
         return self.pose_exp_net(preprocess(target), preprocess(sources))[0]
+
+
+def _learning_rate(config: TrainConfig) -> float | Callable[[tf.Tensor], tf.Tensor]:
+    """The learning rate, or where it changes on the way, what makes it from the steps taken before."""
+    if config.lr_decay_after == 1:
+        return config.learning_rate
+    steps_before = int(config.lr_decay_after * config.max_steps)
+    rates = [config.learning_rate, config.learning_rate * config.lr_decay_factor]
+    return lambda step: tf.where(step < steps_before, *rates)
 
 
 def preprocess(images_u8: tf.Tensor) -> tf.Tensor:

@@ -10,7 +10,12 @@ import tensorflow as tf
 
 from sfmlearner_tf import geometry
 from sfmlearner_tf.config import TrainConfig
-from sfmlearner_tf.sampler import projective_inverse_warp
+from sfmlearner_tf.sampler import warp_and_view
+
+# The constants of SSIM for images in [0, 1].
+_SSIM_C1, _SSIM_C2 = 0.01**2, 0.03**2
+# Where fewer of the pixels are in view, the mean over them is held down instead of blown up.
+_MIN_IN_VIEW = 0.05
 
 
 class Objective(NamedTuple):
@@ -21,6 +26,7 @@ class Objective(NamedTuple):
     explain: tf.Tensor
     masks: tuple[tf.Tensor, ...]  # [B, h, w, N] in [0, 1], or () without masks
     projected: tuple[tf.Tensor, ...]  # [B, h, w, 3*N] in [-1, 1]
+    in_view: tf.Tensor  # share of the pixels of the finest scale that the sources show, a scalar in [0, 1]
 
     def losses(self) -> dict[str, tf.Tensor]:
         """The terms and their sum, by name."""
@@ -40,7 +46,7 @@ def compute_objective(
     """The objective over all scales (paper equation 5).
 
     Args:
-        config: weights of the terms, number of scales, sampling kernel.
+        config: weights and kinds of the terms, number of scales, sampling kernel.
         target: [B, H, W, 3] in [-1, 1].
         sources: [B, H, W, 3*N] in [-1, 1], in temporal order.
         intrinsics: [B, 3, 3] at full size, pixels.
@@ -54,10 +60,11 @@ def compute_objective(
     stacked_sources = stack_sources(sources, num_sources)
     stacked_poses = tf.concat(tf.unstack(poses, axis=1), axis=0)
     terms: dict[str, list[tf.Tensor]] = {"pixel": [], "smooth": [], "explain": [tf.zeros([], target.dtype)]}
-    masks, projected = [], []
+    masks, projected, in_view = [], [], []
     for scale, disparity in enumerate(disparities[: config.num_scales]):
         height, width = disparity.shape[1:3]
-        warped = projective_inverse_warp(
+        scaled_target = resize_area(target, height, width)
+        warped, inside = warp_and_view(
             resize_area(stacked_sources, height, width),
             tf.tile(1 / disparity[..., 0], [num_sources, 1, 1]),
             stacked_poses,
@@ -67,18 +74,60 @@ def compute_objective(
             config.sampler,
         )
         projected.append(unstack_sources(warped, num_sources))
+        in_view.append(tf.reduce_mean(inside))
         # Parity: a pixel warped from outside the source is 0, mid-grey, and counts (paper equation 1).
-        error = tf.abs(warped - tf.tile(resize_area(target, height, width), [num_sources, 1, 1, 1]))
+        error = photometric_error(warped, tf.tile(scaled_target, [num_sources, 1, 1, 1]), config.ssim_weight)
         if mask_logits:
             mask = explainability(mask_logits[scale])
             masks.append(mask)
             error *= stack_sources(mask, num_sources)
-            terms["explain"].append(config.explain_reg_weight * explainability_loss(mask_logits[scale]))
+            regularisation = explainability_loss(mask_logits[scale], config.explain_reg)
+            terms["explain"].append(config.explain_reg_weight * regularisation)
+        if config.mask_out_of_view:
+            error *= inside / tf.maximum(in_view[-1], _MIN_IN_VIEW)
         terms["pixel"].append(num_sources * tf.reduce_mean(error))
-        terms["smooth"].append(config.smooth_weight / 2**scale * smoothness_loss(disparity))
+        smoothness = smoothness_loss(
+            normalize_disparity(disparity) if config.smooth_normalized else disparity,
+            scaled_target if config.smoothness == "edge_aware" else None,
+        )
+        terms["smooth"].append(config.smooth_weight / 2**scale * smoothness)
     return Objective(
-        **{name: tf.add_n(values) for name, values in terms.items()}, masks=tuple(masks), projected=tuple(projected)
+        **{name: tf.add_n(values) for name, values in terms.items()},
+        masks=tuple(masks),
+        projected=tuple(projected),
+        in_view=in_view[0],
     )
+
+
+def photometric_error(warped: tf.Tensor, target: tf.Tensor, ssim_weight: float = 0.0) -> tf.Tensor:
+    """The error [B, H, W, C] of a synthesised view, both images [B, H, W, C] in [-1, 1].
+
+    The absolute difference (paper equation 1), of which `ssim_weight` in [0, 1] is replaced by 1 - SSIM (Godard et al.,
+    CVPR 2017, equation 2, times 2 as the difference here is of a range of 2).
+    """
+    error = tf.abs(warped - target)
+    if ssim_weight == 0:
+        return error
+    return (1 - ssim_weight) * error + ssim_weight * (1 - structural_similarity(warped, target))
+
+
+def structural_similarity(first: tf.Tensor, second: tf.Tensor) -> tf.Tensor:
+    """SSIM (Wang et al. 2004, equation 13) of images in [-1, 1] over 3x3 windows: [B, H, W, C] in [-1, 1]."""
+
+    def local_mean(images: tf.Tensor) -> tf.Tensor:
+        return tf.nn.avg_pool2d(tf.pad(images, [[0, 0], [1, 1], [1, 1], [0, 0]], "REFLECT"), 3, 1, "VALID")
+
+    mean_1, mean_2 = local_mean(first), local_mean(second)
+    # Less the square of the mean, which float32 may take just below 0.
+    variance_1 = tf.maximum(local_mean(first**2) - mean_1**2, 0)
+    variance_2 = tf.maximum(local_mean(second**2) - mean_2**2, 0)
+    covariance = local_mean(first * second) - mean_1 * mean_2
+    # The mean of an image in [0, 1], as SSIM is defined for, is half of that in [-1, 1] and a half more; its
+    # variance a quarter.
+    level_1, level_2 = (mean_1 + 1) / 2, (mean_2 + 1) / 2
+    luminance = (2 * level_1 * level_2 + _SSIM_C1) / (level_1**2 + level_2**2 + _SSIM_C1)
+    structure = (covariance / 2 + _SSIM_C2) / ((variance_1 + variance_2) / 4 + _SSIM_C2)
+    return luminance * structure
 
 
 def stack_sources(images: tf.Tensor, num_sources: int) -> tf.Tensor:
@@ -91,19 +140,34 @@ def unstack_sources(images: tf.Tensor, num_sources: int) -> tf.Tensor:
     return tf.concat(tf.split(images, num_sources, axis=0), axis=-1)
 
 
-def smoothness_loss(disparity: tf.Tensor) -> tf.Tensor:
-    """Mean absolute second differences of [B, H, W, 1], summed over xx, xy, yx and yy (section 3.4); a scalar."""
-    dy, dx = _differences(disparity[..., 0])
-    return tf.add_n([tf.reduce_mean(tf.abs(second)) for first in (dx, dy) for second in _differences(first)])
+def smoothness_loss(disparity: tf.Tensor, image: tf.Tensor | None = None) -> tf.Tensor:
+    """How rough a disparity [B, H, W, 1] is, a scalar.
+
+    Without an image: mean absolute second differences, summed over xx, xy, yx and yy (section 3.4).
+    With an image [B, H, W, 3] in [-1, 1]: mean absolute first differences, summed over x and y, each damped by
+    exp(-|difference of the image in [0, 1]|), so that depth may jump where colour does (Godard et al.,
+    CVPR 2017, equation 3).
+    """
+    differences = _differences(disparity)
+    if image is None:
+        seconds = [second[..., 0] for first in reversed(differences) for second in _differences(first)]
+        return tf.add_n([tf.reduce_mean(tf.abs(second)) for second in seconds])
+    edges = [tf.reduce_mean(tf.abs(edge), axis=-1, keepdims=True) / 2 for edge in _differences(image)]
+    return tf.add_n([tf.reduce_mean(tf.abs(first) * tf.exp(-edge)) for first, edge in zip(differences, edges)])
+
+
+def normalize_disparity(disparity: tf.Tensor) -> tf.Tensor:
+    """Each disparity [B, H, W, 1] over its mean, so that smoothness does not reward shrinking it."""
+    return disparity / tf.reduce_mean(disparity, axis=[1, 2], keepdims=True)
 
 
 def _differences(values: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-    """The differences of neighbours along y and x of [B, H, W]."""
+    """The differences of neighbours along y and x of [B, H, W, C]."""
     # tf.slice, because its gradient is a padding, several times faster than that of values[:, 1:].
-    batch, height, width = -1, values.shape[1] - 1, values.shape[2] - 1
-    along_y = tf.slice(values, [0, 1, 0], [batch, height, -1]) - tf.slice(values, [0, 0, 0], [batch, height, -1])
-    along_x = tf.slice(values, [0, 0, 1], [batch, -1, width]) - tf.slice(values, [0, 0, 0], [batch, -1, width])
-    return along_y, along_x
+    height, width = values.shape[1] - 1, values.shape[2] - 1
+    above, below = (tf.slice(values, [0, row, 0, 0], [-1, height, -1, -1]) for row in (0, 1))
+    left, right = (tf.slice(values, [0, 0, column, 0], [-1, -1, width, -1]) for column in (0, 1))
+    return below - above, right - left
 
 
 def explainability(logits: tf.Tensor) -> tf.Tensor:
@@ -112,11 +176,20 @@ def explainability(logits: tf.Tensor) -> tf.Tensor:
     return tf.sigmoid(logits[..., 1::2] - logits[..., ::2])
 
 
-def explainability_loss(logits: tf.Tensor) -> tf.Tensor:
-    """Cross-entropy of the masks with 1, averaged over pixels and summed over sources (section 3.3); a scalar."""
-    cross_entropy = tf.nn.softplus(logits[..., ::2] - logits[..., 1::2])
+def explainability_loss(logits: tf.Tensor, kind: str = "cross_entropy") -> tf.Tensor:
+    """How far masks are from 1, averaged over pixels and summed over sources; a scalar.
+
+    Args:
+        logits: [B, H, W, 2*N].
+        kind: "cross_entropy" with 1 (section 3.3), or "focal", which damps it by (1 - mask)**2 where the mask is near 1
+            (Lin et al., ICCV 2017, equation 4).
+    """
+    differences = logits[..., ::2] - logits[..., 1::2]
+    loss = tf.nn.softplus(differences)
+    if kind == "focal":
+        loss *= tf.sigmoid(differences) ** 2
     num_sources = logits.shape[-1] // 2
-    return num_sources * tf.reduce_mean(cross_entropy)
+    return num_sources * tf.reduce_mean(loss)
 
 
 def resize_area(images: tf.Tensor, height: int, width: int) -> tf.Tensor:

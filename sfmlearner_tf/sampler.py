@@ -40,13 +40,26 @@ def bilinear_sampler(images: tf.Tensor, coords: tf.Tensor, kernel: str = "native
     if kernel not in KERNELS:
         raise ValueError(f"kernel must be one of {', '.join(KERNELS)}, got {kernel!r}")
     x, y = tf.unstack(coords, axis=-1)
-    return _sample(images, x, y, kernel)
+    return _sample(images, x, y, kernel)[0]
 
 
 def projective_inverse_warp(
     image: tf.Tensor, depth: tf.Tensor, pose: tf.Tensor, intrinsics: tf.Tensor, kernel: str = "native"
 ) -> tf.Tensor:
     """Synthesises the target view from a source image.
+
+    See `warp_and_view` for the arguments and errors.
+
+    Returns:
+        [B, H, W, C], 0 where the target pixel falls outside the source image.
+    """
+    return warp_and_view(image, depth, pose, intrinsics, kernel)[0]
+
+
+def warp_and_view(
+    image: tf.Tensor, depth: tf.Tensor, pose: tf.Tensor, intrinsics: tf.Tensor, kernel: str = "native"
+) -> tuple[tf.Tensor, tf.Tensor]:
+    """Synthesises the target view from a source image, and tells which of its pixels the source shows.
 
     Args:
         image: [B, H, W, C], the source view.
@@ -56,7 +69,8 @@ def projective_inverse_warp(
         kernel: see `bilinear_sampler`.
 
     Returns:
-        [B, H, W, C], 0 where the target pixel falls outside the source image.
+        [B, H, W, C], 0 where the target pixel falls outside the source image; and [B, H, W, 1], 1 where it falls
+        inside, else 0.
 
     Raises:
         ValueError: a tensor of another shape.
@@ -74,28 +88,30 @@ def projective_inverse_warp(
     return _sample(image, x, y, kernel)
 
 
-def _sample(images: tf.Tensor, x: tf.Tensor, y: tf.Tensor, kernel: str) -> tf.Tensor:
+def _sample(images: tf.Tensor, x: tf.Tensor, y: tf.Tensor, kernel: str) -> tuple[tf.Tensor, tf.Tensor]:
+    """Samples [B, Ht, Wt, C], and the 1 or 0 [B, Ht, Wt, 1] of whether each point lies in its image."""
     height, width = tf.shape(images)[1], tf.shape(images)[2]
     # Parity: the release takes its weights from clipped neighbours, so they cancel from the last row and column on
     # (test_sampler.py::test_border). A NaN fails every comparison.
     inside = (x >= 0) & (x < tf.cast(width - 1, x.dtype)) & (y >= 0) & (y < tf.cast(height - 1, y.dtype))
     x, y = (tf.where(inside, values, tf.zeros_like(values)) for values in (x, y))
     inside = tf.cast(inside, images.dtype)
+    inside = inside[..., tf.newaxis]
     if kernel == "native":
-        return _native_kernel(images, x, y, inside)
-    return load_addons_kernel()(images, tf.stack([x, y], axis=-1)) * inside[..., tf.newaxis]
+        return _native_kernel(images, x, y, inside), inside
+    return load_addons_kernel()(images, tf.stack([x, y], axis=-1)) * inside, inside
 
 
 @tf.custom_gradient
 def _native_kernel(
     images: tf.Tensor, x: tf.Tensor, y: tf.Tensor, inside: tf.Tensor
 ) -> tuple[tf.Tensor, Callable[[tf.Tensor], tuple]]:
-    """Bilinear interpolation of [B, Hs, Ws, C] at x and y [B, Ht, Wt], which must lie in the image, times `inside`."""
+    """Bilinear interpolation of [B, Hs, Ws, C] at x and y [B, Ht, Wt], which must lie in the image, times `inside`
+    [B, Ht, Wt, 1]."""
     shape = tf.shape(images)
     batch, height, width, channels = shape[0], shape[1], shape[2], shape[3]
     left, top = tf.floor(x), tf.floor(y)
     right_share, lower_share = (tf.cast(fraction, images.dtype)[..., tf.newaxis] for fraction in (x - left, y - top))
-    inside = inside[..., tf.newaxis]
     left_share, upper_share = inside - inside * right_share, inside - inside * lower_share
     lower_share *= inside
     right_share *= inside

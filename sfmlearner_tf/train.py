@@ -15,7 +15,7 @@ from typing import Any, NoReturn
 from absl import flags
 
 from sfmlearner_tf import command
-from sfmlearner_tf.config import TrainConfig
+from sfmlearner_tf.config import PRESETS, TrainConfig
 
 _DEFINE: dict[str, Callable[..., Any]] = {
     "str": flags.DEFINE_string,
@@ -24,14 +24,20 @@ _DEFINE: dict[str, Callable[..., Any]] = {
     "bool": flags.DEFINE_bool,
 }
 
+_PRESET = flags.DEFINE_enum(
+    "preset", "release", list(PRESETS),
+    "Defaults of the other flags: release, or recommended: "
+    + ", ".join(f"{name}={value}" for name, value in PRESETS["recommended"].items())
+    + ". A flag that is given wins.",
+)  # fmt: skip
 for _option in fields(TrainConfig):
     _DEFINE[str(_option.type)](_option.name, _option.default, _option.metadata["help"])
 
 
 def main() -> None:
-    options: dict[str, Any] = {option.name: flags.FLAGS[option.name].value for option in fields(TrainConfig)}
+    given = [flags.FLAGS[option.name] for option in fields(TrainConfig) if flags.FLAGS[option.name].present]
     try:
-        config = TrainConfig(**options)
+        config = TrainConfig.from_preset(_PRESET.value, **{flag.name: flag.value for flag in given})
     except ValueError as error:
         raise command.UserError(f"--{error}") from None
     from sfmlearner_tf.trainer import Trainer  # Only now: --help and a wrong flag need not wait for TensorFlow.

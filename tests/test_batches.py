@@ -84,6 +84,28 @@ def test_draws_cover_the_range_and_stay_in_the_image():
     assert set(lefts) >= set(range(8))
 
 
+def test_flipped_frames_keep_their_camera():
+    frames = np.random.RandomState(0).randint(0, 256, (64, 4, 10, 9)).astype(np.uint8)
+    intrinsics = np.tile(np.float32([[8, 0, 4.2], [0, 9, 1.9], [0, 0, 1]]), (64, 1, 1))
+    found, found_intrinsics = batches.flip(tf.constant(frames), tf.constant(intrinsics), 5, tf.constant(7, tf.int64))
+    mirrored = np.array([np.array_equal(one, other[:, ::-1]) for one, other in zip(found, frames)])
+    assert 16 < mirrored.sum() < 48
+    np.testing.assert_array_equal(found.numpy()[~mirrored], frames[~mirrored])
+    # A point at x to the right of the axis, seen at u, is after mirroring at -x and must be seen at 9 - u.
+    u = 8 * 0.3 + 4.2
+    mirrored_u = found_intrinsics.numpy()[:, 0] @ [-0.3, 0, 1]
+    np.testing.assert_allclose(mirrored_u[mirrored], 9 - u, rtol=1e-6)
+    np.testing.assert_array_equal(found_intrinsics.numpy()[~mirrored], intrinsics[~mirrored])
+    np.testing.assert_array_equal(found_intrinsics[:, 1:], intrinsics[:, 1:])
+
+
+def test_flips_are_off_until_asked_for(folder):
+    plain, flipped = (take(config_for(folder, random_flip=flip), 4) for flip in (False, True))
+    changed = [not np.array_equal(one[0], other[0]) for one, other in zip(plain, flipped)]
+    assert any(changed)
+    assert_same(flipped, take(config_for(folder, random_flip=True), 4))
+
+
 def test_one_scaling_and_crop_per_batch(folder):
     for _, _, intrinsics in take(config_for(folder), 3):
         np.testing.assert_array_equal(intrinsics[0], intrinsics[1])

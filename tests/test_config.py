@@ -43,3 +43,10 @@ def test_defaults_are_the_release_s():
 def test_options_out_of_range_are_named(option, message):
     with pytest.raises(ValueError, match=message):
         TrainConfig(**option)
+
+
+def test_presets():
+    assert TrainConfig.from_preset("release") == TrainConfig()
+    recommended = TrainConfig.from_preset("recommended", learning_rate=0.1)
+    assert recommended.learning_rate == 0.1
+    assert 0 < recommended.ssim_weight <= 1

@@ -1,3 +1,4 @@
+import dataclasses
 import inspect
 
 import numpy as np
@@ -7,6 +8,7 @@ import tensorflow as tf
 import sfmlearner_tf
 from golden_numbers import FOLDER, golden_learner
 from sfmlearner_tf import SfMLearner, TrainConfig
+from sfmlearner_tf.command import UserError
 
 
 @pytest.fixture(scope="module")
@@ -92,3 +94,28 @@ def test_images_must_be_uint8():
         learner.forward(tf.cast(target, tf.float32), sources, intrinsics)
     with pytest.raises(ValueError, match=r"sources must be \[B, H, W, 6\]"):
         learner.forward(target, sources[..., :3], intrinsics)
+
+
+def test_the_learning_rate_drops_once():
+    config = TrainConfig(img_height=32, img_width=64, max_steps=4, lr_decay_after=0.5, lr_decay_factor=0.1)
+    steady = SfMLearner(dataclasses.replace(config, lr_decay_after=1.0))
+    decaying = SfMLearner(config)
+    batch = batch_of(1, 32, 64, 2)
+
+    def bias_after_step(learner):
+        learner.train_step(*batch)
+        return learner.weights["pose_exp_net/pose/pred/biases"].numpy()
+
+    for _ in range(2):
+        before = bias_after_step(steady)
+        np.testing.assert_array_equal(bias_after_step(decaying), before)
+    full, tenth = bias_after_step(steady) - before, bias_after_step(decaying) - before
+    np.testing.assert_allclose(tenth, 0.1 * full, rtol=1e-3, atol=1e-9)
+
+
+def test_the_range_of_disparity_is_checked_on_restoring(tmp_path):
+    paper, code = (SfMLearner(TrainConfig(img_height=32, img_width=64, min_disp=d)) for d in (0.1, 0.01))
+    path = paper.save(str(tmp_path))
+    paper.restore(path)
+    with pytest.raises(UserError, match=r"trained with --min_disp=0\.1, expected 0\.01"):
+        code.restore(path)

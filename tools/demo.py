@@ -9,22 +9,19 @@ prepares nothing again, and trains only where the last one was stopped.
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
 import numpy as np
 from absl import flags
 from sfmlearner_tf.tools import held_out
+from sfmlearner_tf.tools.demo_world import HEIGHT, WIDTH, call, make_world, read_intrinsics, split_drives
 
 from sfmlearner_tf import command
 
 if TYPE_CHECKING:
     from sfmlearner_tf import SfMLearner
 
-HEIGHT, WIDTH = 64, 208
 PICTURES = 4
 
 _OUTPUT_DIR = flags.DEFINE_string("output_dir", "demo", "Folder that everything goes to.")
@@ -37,7 +34,7 @@ _FRAMES = flags.DEFINE_integer("frames_per_scene", 50, "Frames of each scene.", 
 def main() -> None:
     folder = Path(_OUTPUT_DIR.value)
     checkpoint_dir = folder / "checkpoints"
-    make_data(folder)
+    make_world(folder, _TRAIN_SCENES.value, _TEST_SCENES.value, _FRAMES.value)
     train(folder, checkpoint_dir)
 
     from sfmlearner_tf.tools import demo_pictures
@@ -66,30 +63,6 @@ def main() -> None:
     print(f"SavedModel:  {folder / 'saved_model'}, loaded back: largest relative difference {difference:.1e}")
 
 
-def make_data(folder: Path) -> None:
-    """Renders the world and prepares it for training."""
-    call(
-        "tools/make_synthetic_kitti.py",
-        f"--output_dir={folder / 'world'}",
-        f"--num_train_scenes={_TRAIN_SCENES.value}",
-        f"--num_test_scenes={_TEST_SCENES.value}",
-        f"--frames_per_scene={_FRAMES.value}",
-        f"--img_height={HEIGHT}",
-        f"--img_width={WIDTH}",
-        "--layouts=raw",
-        "--stereo=false",
-    )
-    call(
-        "tools/prepare_train_data.py",
-        f"--dataset_dir={folder / 'world' / 'kitti_raw'}",
-        "--dataset_name=kitti_raw_eigen",
-        f"--dump_root={folder / 'formatted'}",
-        "--seq_length=3",
-        f"--img_height={HEIGHT}",
-        f"--img_width={WIDTH}",
-    )
-
-
 def train(folder: Path, checkpoint_dir: Path) -> None:
     """Trains, or goes on where an earlier run was stopped."""
     arguments = [
@@ -106,38 +79,6 @@ def train(folder: Path, checkpoint_dir: Path) -> None:
     if (checkpoint_dir / "checkpoint").exists():
         arguments.append("--continue_train")
     call("-m", "sfmlearner_tf.train", *arguments)
-
-
-def call(*arguments: str) -> None:
-    """Prints and runs a command of this project.
-
-    Raises:
-        UserError: it failed; what it printed says why.
-    """
-    print("\n$ python " + " ".join(arguments), flush=True)
-    root = Path(__file__).resolve().parents[1]
-    found = [str(root / part) if part.startswith("tools/") else part for part in arguments]
-    environment = {**os.environ, "PYTHONUNBUFFERED": "1"}
-    status = subprocess.run([sys.executable, *found], env=environment, check=False).returncode
-    if status == 130:
-        raise KeyboardInterrupt
-    if status != 0:
-        raise command.UserError(f"{arguments[0]} ended with exit status {status}; the line above says why")
-
-
-def split_drives(world: Path) -> tuple[list[Path], list[Path]]:
-    """The drives to learn from and the held-out ones, which the world's test list names."""
-    lines = (world / "test_files.txt").read_text().split()
-    tested = sorted({world / Path(line).parts[0] / Path(line).parts[1] for line in lines})
-    return [drive for drive in sorted(world.glob("*/*_sync")) if drive not in tested], tested
-
-
-def read_intrinsics(world: Path) -> np.ndarray:
-    """The camera matrix [3, 3] of the world, the same in every drive."""
-    from sfmlearner_tf.data.calibration import read_kitti_projection
-
-    fx, fy, cx, cy = read_kitti_projection(str(sorted(world.glob("*/calib_cam_to_cam.txt"))[0]), "P_rect_02")
-    return np.array([[fx, 0, cx], [0, fy, cy], [0, 0, 1]], np.float32)
 
 
 def evaluate(learner: SfMLearner, triplets: list[held_out.Triplet], batch_size: int = 8) -> held_out.Errors:

@@ -17,7 +17,7 @@ from sfmlearner_tf.data.formatted import Example, read_intrinsics
 # Augmentation enlarges by up to this much before it crops.
 MAX_SCALING = 1.15
 # What the streams of random numbers of one run are told apart by.
-_ORDER, _SCALING, _CROP = 0, 1, 2
+_ORDER, _SCALING, _CROP, _FLIP = 0, 1, 2, 3
 
 
 def make_batches(config: TrainConfig, examples: Sequence[Example], first_step: int = 0) -> tf.data.Dataset:
@@ -36,6 +36,8 @@ def make_batches(config: TrainConfig, examples: Sequence[Example], first_step: i
         return load_frames(image_paths[index], config), load_intrinsics(camera_paths[index])
 
     def finish(step: tf.Tensor, batch: tuple[tf.Tensor, tf.Tensor]) -> tuple[tf.Tensor, ...]:
+        if config.random_flip:
+            batch = flip(*batch, seed=config.seed, step=step)
         frames, intrinsics = augment(*batch, seed=config.seed, step=step)
         return *split_frames(frames, config.seq_length), intrinsics
 
@@ -118,6 +120,22 @@ def augment(frames: tf.Tensor, intrinsics: tf.Tensor, seed: int, step: tf.Tensor
     offset = tf.cast(tf.random.stateless_uniform([2], _stream(seed, step, _CROP)) * room, tf.int32)
     offset = tf.minimum(offset, out_size - in_size)
     return scale_and_crop(frames, intrinsics, scaling, out_size, offset)
+
+
+def flip(frames: tf.Tensor, intrinsics: tf.Tensor, seed: int, step: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    """Mirrors each of the frames uint8 [B, H, W, C] left to right with probability 1/2.
+
+    The principal point of the intrinsics [B, 3, 3] follows: pixel centres have whole coordinates, so cx becomes
+    W - 1 - cx.
+    """
+    count, width = tf.shape(frames)[0], tf.shape(frames)[2]
+    mirrored = tf.random.stateless_uniform([count, 1, 1], _stream(seed, step, _FLIP)) < 0.5
+    flipped_cx = tf.cast(width - 1, intrinsics.dtype) - intrinsics[:, :1, 2:]
+    flipped = tf.concat([tf.concat([intrinsics[:, :1, :2], flipped_cx], axis=2), intrinsics[:, 1:]], axis=1)
+    return (
+        tf.where(mirrored[..., tf.newaxis], frames[:, :, ::-1], frames),
+        tf.where(mirrored, flipped, intrinsics),
+    )
 
 
 def scale_and_crop(

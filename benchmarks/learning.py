@@ -1,0 +1,168 @@
+"""Trains on the generated world and writes how held-out depth and motion get better, one CSV a run.
+
+    python benchmarks/learning.py --output_dir=learning --variants=release,recommended --seeds=1,2,3
+
+The world: 24 scenes to learn from, 4 held out, 50 frames each, 64x208; batch 4, from random weights. A variant is
+release, recommended, or options joined by "+", such as release+ssim_weight=0.85+random_flip=true. A run that has its
+CSV is not run again. --report writes the table and the plot of all CSVs: docs/learning.md and docs/learning.png.
+"""
+
+from __future__ import annotations
+
+import csv
+import dataclasses
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from absl import flags
+from sfmlearner_tf.tools import demo_world, held_out
+
+from sfmlearner_tf import command
+
+COLUMNS = ("step", "abs_rel", "translation_error", "ate_5", "pixel_loss", "seconds")
+
+_OUTPUT_DIR = flags.DEFINE_string("output_dir", "learning", "Folder of the world and of the CSVs.")
+_VARIANTS = flags.DEFINE_list("variants", ["release"], "What to train, see above.")
+_SEEDS = flags.DEFINE_list("seeds", ["1"], "Seeds of each variant.")
+_STEPS = flags.DEFINE_integer("steps", 4000, "Training steps.", lower_bound=1)
+_EVAL_FREQ = flags.DEFINE_integer("eval_freq", 500, "Steps between two evaluations.", lower_bound=1)
+_THREADS = flags.DEFINE_integer("threads", 0, "Threads of each operation; 0 takes all cores.", lower_bound=0)
+
+
+class Drive(NamedTuple):
+    """A held-out drive: its triplets and the true camera poses [n, 4, 4] of its frames."""
+
+    triplets: list[held_out.Triplet]
+    poses: np.ndarray
+
+
+def main() -> None:
+    import tensorflow as tf
+
+    tf.config.threading.set_intra_op_parallelism_threads(_THREADS.value)
+    folder = Path(_OUTPUT_DIR.value)
+    drives = None
+    for seed in map(int, _SEEDS.value):
+        for variant in _VARIANTS.value:
+            path = folder / f"{variant}-{_STEPS.value}-{seed}.csv"
+            if path.exists():
+                continue
+            drives = drives or read_drives(folder)
+            rows = train(make_config(folder, variant, seed), drives)
+            write_rows(path, rows)
+
+
+def make_config(folder: Path, variant: str, seed: int) -> Any:
+    """The options of one run."""
+    from sfmlearner_tf import TrainConfig
+
+    preset, *changes = variant.split("+")
+    config = TrainConfig.from_preset(
+        preset,
+        dataset_dir=str(folder / "formatted"),
+        img_height=demo_world.HEIGHT,
+        img_width=demo_world.WIDTH,
+        max_steps=_STEPS.value + 1,
+        seed=seed,
+    )
+    if preset == "release":
+        config = dataclasses.replace(config, smooth_weight=0.1)
+    return dataclasses.replace(config, **dict(read_change(change) for change in changes))
+
+
+def read_change(change: str) -> tuple[str, Any]:
+    """The option and its value of "name=value".
+
+    Raises:
+        UserError: no such option.
+    """
+    from sfmlearner_tf import TrainConfig
+
+    name, _, text = change.partition("=")
+    types = {option.name: str(option.type) for option in dataclasses.fields(TrainConfig)}
+    if name not in types:
+        raise command.UserError(f"--variants: expected an option of training in {change!r}, found none of that name")
+    parse: dict[str, Callable[[str], Any]] = {
+        "bool": lambda value: value == "true",
+        "int": int,
+        "float": float,
+        "str": str,
+    }
+    return name, parse[types[name]](text)
+
+
+def read_drives(folder: Path) -> list[Drive]:
+    """The held-out drives; renders and prepares the world where that is not done yet."""
+    from sfmlearner_tf.data.oxts import read_camera_poses
+
+    demo_world.make_world(folder)
+    _, drives = demo_world.split_drives(folder / "world" / "kitti_raw")
+    return [Drive(held_out.read_triplets(drive), read_camera_poses(str(drive.parent), drive.name)) for drive in drives]
+
+
+def train(config: Any, drives: list[Drive]) -> list[tuple]:
+    """One run, as the training command does it; the errors before, on the way and after."""
+    from tqdm import tqdm
+
+    from sfmlearner_tf import SfMLearner
+    from sfmlearner_tf.data import batches
+    from sfmlearner_tf.data.formatted import read_split
+
+    learner = SfMLearner(config)
+    data = iter(batches.make_batches(config, read_split(config.dataset_dir, "train")))
+    rows: list[tuple] = [(0, *evaluate(learner, drives), float("nan"), 0.0)]
+    pixel_losses, started = [], time.time()
+    for step in tqdm(range(1, config.max_steps), unit="step", disable=None):
+        pixel_losses.append(float(learner.train_step(*next(data))["pixel"]))
+        if step % _EVAL_FREQ.value == 0 or step == config.max_steps - 1:
+            rows.append((step, *evaluate(learner, drives), np.mean(pixel_losses), time.time() - started))
+            pixel_losses = []
+            print(", ".join(f"{name} {value:.4g}" for name, value in zip(COLUMNS, rows[-1])), flush=True)
+    return rows
+
+
+def evaluate(learner: Any, drives: list[Drive], batch_size: int = 8) -> tuple[float, float, float]:
+    """Abs Rel, translation error and 5-frame ATE on the held-out drives."""
+    errors, ates = [], []
+    for drive in drives:
+        depths, poses = [], []
+        for start in range(0, len(drive.triplets), batch_size):
+            batch = drive.triplets[start : start + batch_size]
+            targets = np.stack([triplet.target for triplet in batch])
+            depths += list(learner.predict_depth(targets).numpy()[..., 0])
+            poses += list(learner.predict_pose(targets, np.stack([triplet.sources for triplet in batch])).numpy())
+        motions = np.stack(poses)
+        errors.append(held_out.compute_errors(drive.triplets, depths, motions[:, :, :3]))
+        ates.append(compute_ate_5(drive.poses, motions[:, 1]))
+    return (*np.mean(errors, axis=0), float(np.mean(ates)))
+
+
+def compute_ate_5(true_poses: np.ndarray, to_next: np.ndarray) -> float:
+    """The paper's ATE over all 5-frame snippets, metres.
+
+    Args:
+        true_poses: [n, 4, 4] of a drive's frames.
+        to_next: [n - 2, 6], the motion from each frame but the first and last to the one after it, of arbitrary scale.
+    """
+    from kitti_eval.pose_metrics import compute_snippet_ate
+    from kitti_eval.snippets import cut_snippets
+    from kitti_eval.trajectory import chain_motions, pose_vectors_to_matrices
+
+    predicted = chain_motions(np.linalg.inv(pose_vectors_to_matrices(to_next)))
+    snippets = zip(cut_snippets(true_poses[1:], 5), cut_snippets(predicted, 5))
+    return float(np.mean([compute_snippet_ate(truth[:, :3, 3], found[:, :3, 3]) for truth, found in snippets]))
+
+
+def write_rows(path: Path, rows: list[tuple]) -> None:
+    """The CSV of one run, which appears when it is whole."""
+    aside = path.with_suffix(".writing")
+    with aside.open("w", newline="", encoding="utf-8") as file:
+        csv.writer(file).writerows([COLUMNS, *rows])
+    aside.replace(path)
+
+
+if __name__ == "__main__":
+    command.run(main)

@@ -1,0 +1,70 @@
+"""The generated world that the demo and the study of learning train on."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+
+from sfmlearner_tf import command
+
+HEIGHT, WIDTH = 64, 208
+
+
+def make_world(folder: Path, train_scenes: int = 24, test_scenes: int = 4, frames_per_scene: int = 50) -> None:
+    """Renders the world to `folder`/world and prepares it for training in `folder`/formatted."""
+    call(
+        "tools/make_synthetic_kitti.py",
+        f"--output_dir={folder / 'world'}",
+        f"--num_train_scenes={train_scenes}",
+        f"--num_test_scenes={test_scenes}",
+        f"--frames_per_scene={frames_per_scene}",
+        f"--img_height={HEIGHT}",
+        f"--img_width={WIDTH}",
+        "--layouts=raw",
+        "--stereo=false",
+    )
+    call(
+        "tools/prepare_train_data.py",
+        f"--dataset_dir={folder / 'world' / 'kitti_raw'}",
+        "--dataset_name=kitti_raw_eigen",
+        f"--dump_root={folder / 'formatted'}",
+        "--seq_length=3",
+        f"--img_height={HEIGHT}",
+        f"--img_width={WIDTH}",
+    )
+
+
+def call(*arguments: str) -> None:
+    """Prints and runs a command of this project.
+
+    Raises:
+        UserError: it failed; what it printed says why.
+    """
+    print("\n$ python " + " ".join(arguments), flush=True)
+    root = Path(__file__).resolve().parents[1]
+    found = [str(root / part) if part.startswith("tools/") else part for part in arguments]
+    environment = {**os.environ, "PYTHONUNBUFFERED": "1"}
+    status = subprocess.run([sys.executable, *found], env=environment, check=False).returncode
+    if status == 130:
+        raise KeyboardInterrupt
+    if status != 0:
+        raise command.UserError(f"{arguments[0]} ended with exit status {status}; the line above says why")
+
+
+def split_drives(world: Path) -> tuple[list[Path], list[Path]]:
+    """The drives to learn from and the held-out ones, which the world's test list names."""
+    lines = (world / "test_files.txt").read_text().split()
+    tested = sorted({world / Path(line).parts[0] / Path(line).parts[1] for line in lines})
+    return [drive for drive in sorted(world.glob("*/*_sync")) if drive not in tested], tested
+
+
+def read_intrinsics(world: Path) -> np.ndarray:
+    """The camera matrix [3, 3] of the world, the same in every drive."""
+    from sfmlearner_tf.data.calibration import read_kitti_projection
+
+    fx, fy, cx, cy = read_kitti_projection(str(sorted(world.glob("*/calib_cam_to_cam.txt"))[0]), "P_rect_02")
+    return np.array([[fx, 0, cx], [0, fy, cy], [0, 0, 1]], np.float32)
