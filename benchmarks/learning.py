@@ -21,8 +21,9 @@ from absl import flags
 from sfmlearner_tf.tools import demo_world, held_out
 
 from sfmlearner_tf import command
+from sfmlearner_tf.watchdogs import SIGNS
 
-COLUMNS = ("step", "abs_rel", "translation_error", "ate_5", "pixel_loss", "seconds")
+COLUMNS = ("step", "abs_rel", "translation_error", "ate_5", "pixel_loss", "seconds", *SIGNS, "alarms")
 
 _OUTPUT_DIR = flags.DEFINE_string("output_dir", "learning", "Folder of the world and of the CSVs.")
 _VARIANTS = flags.DEFINE_list("variants", ["release"], "What to train, see above.")
@@ -110,16 +111,33 @@ def train(config: Any, drives: list[Drive]) -> list[tuple]:
     from sfmlearner_tf import SfMLearner
     from sfmlearner_tf.data import batches
     from sfmlearner_tf.data.formatted import read_split
+    from sfmlearner_tf.watchdogs import Watchdogs
 
-    learner = SfMLearner(config)
+    learner, watchdogs = SfMLearner(config), Watchdogs()
     data = iter(batches.make_batches(config, read_split(config.dataset_dir, "train")))
-    rows: list[tuple] = [(0, *evaluate(learner, drives), float("nan"), 0.0)]
-    pixel_losses, started = [], time.time()
+    rows: list[tuple[float, ...]] = [(0, *evaluate(learner, drives), *[float("nan")] * (2 + len(SIGNS)), 0)]
+    pixel_losses, looks, alarms, started = [], [], 0, time.time()
     for step in tqdm(range(1, config.max_steps), unit="step", disable=None):
-        pixel_losses.append(float(learner.train_step(*next(data))["pixel"]))
+        losses, signs = learner.watched_step(*next(data))
+        pixel_losses.append(float(losses["pixel"]))
+        if step % config.watch_freq == 0:
+            looks.append({name: float(signs[name]) for name in SIGNS})
+            lines = watchdogs.look(step, looks[-1])
+            alarms += len(lines)
+            print(*lines, sep="\n", end="\n" if lines else "")
         if step % _EVAL_FREQ.value == 0 or step == config.max_steps - 1:
-            rows.append((step, *evaluate(learner, drives), np.mean(pixel_losses), time.time() - started))
-            pixel_losses = []
+            medians = [float(np.median([look[name] for look in looks])) for name in SIGNS]
+            rows.append(
+                (
+                    step,
+                    *evaluate(learner, drives),
+                    float(np.mean(pixel_losses)),
+                    time.time() - started,
+                    *medians,
+                    alarms,
+                )
+            )
+            pixel_losses, looks = [], []
             print(", ".join(f"{name} {value:.4g}" for name, value in zip(COLUMNS, rows[-1])), flush=True)
     return rows
 

@@ -91,6 +91,14 @@ class TrainConfig:
         above=0, at_most=1,
     )  # fmt: skip
     lr_decay_factor: float = _option(0.25, "What the learning rate is multiplied by then.", above=0, at_most=1)
+    on_collapse: str = _option(
+        "warn", "What to do when training goes wrong, such as depth turning constant: warn, or stop.",
+        choices=("warn", "stop"),
+    )  # fmt: skip
+    watch_freq: int = _option(10, "Steps between two looks at whether training goes wrong.", at_least=1)
+    watch_after: int = _option(
+        500, "Step from which constant depth, no motion and the like count as going wrong.", at_least=0
+    )
     num_threads: int = _option(0, "Threads that decode images; 0 leaves the number to TensorFlow.", at_least=0)
 
     def __post_init__(self) -> None:

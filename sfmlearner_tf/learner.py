@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import tensorflow as tf
@@ -16,6 +16,10 @@ from sfmlearner_tf.disp_net import MIN_DISP, DispNet
 from sfmlearner_tf.layers import MIN_IMAGE_SIDE
 from sfmlearner_tf.losses import Objective, compute_objective
 from sfmlearner_tf.pose_exp_net import PoseExpNet
+from sfmlearner_tf.watchdogs import SIGNS
+
+# Frames that differ by less than this on average, in grey levels of 255, are taken for the same picture.
+_SAME_PICTURE = 0.5
 
 
 class Outputs(NamedTuple):
@@ -70,7 +74,13 @@ class SfMLearner(tf.Module):
 
     def train_step(self, target: tf.Tensor, sources: tf.Tensor, intrinsics: tf.Tensor) -> dict[str, tf.Tensor]:
         """One step of Adam; returns the scalars total, pixel, smooth and explain from before it."""
-        return self._compiled_train_step(target, sources, intrinsics)
+        return self._compiled_train_step(target, sources, intrinsics, tf.constant(False))[0]
+
+    def watched_step(
+        self, target: tf.Tensor, sources: tf.Tensor, intrinsics: tf.Tensor
+    ) -> tuple[dict[str, tf.Tensor], dict[str, tf.Tensor]]:
+        """`train_step`, and the signs by which `Watchdogs` judges it: scalars by name, see `_signs`."""
+        return self._compiled_train_step(target, sources, intrinsics, tf.constant(True))
 
     def predict_depth(self, images: tf.Tensor) -> tf.Tensor:
         """Depth [B, H, W, 1], camera z, arbitrary scale, of images uint8 [B, H, W, 3]."""
@@ -128,20 +138,52 @@ class SfMLearner(tf.Module):
             "losses": outputs.objective.losses(),
         }
 
-    def _train_step(self, target: tf.Tensor, sources: tf.Tensor, intrinsics: tf.Tensor) -> dict[str, tf.Tensor]:
+    def _train_step(
+        self, target: tf.Tensor, sources: tf.Tensor, intrinsics: tf.Tensor, watch: tf.Tensor
+    ) -> tuple[dict[str, tf.Tensor], dict[str, tf.Tensor]]:
         weights = list(self.weights.values())
         with tf.GradientTape(watch_accessed_variables=False) as tape:
             tape.watch(weights)
-            losses = self.compute(target, sources, intrinsics).objective.losses()
-        self.optimizer.apply(tape.gradient(losses["total"], weights, unconnected_gradients="zero"))
+            outputs = self.compute(target, sources, intrinsics)
+            losses = outputs.objective.losses()
+        gradients = tape.gradient(losses["total"], weights, unconnected_gradients="zero")
+        self.optimizer.apply(gradients)
         self.global_step.assign_add(1)
-        return losses
+        nothing = dict.fromkeys(SIGNS, tf.zeros([]))
+        signs = tf.cond(watch, lambda: _signs(outputs, gradients, target, sources), lambda: nothing)
+        return losses, signs
 
     def _disparities(self, images: tf.Tensor) -> tuple[tf.Tensor, ...]:
         return self.disp_net(preprocess(images))
 
     def _poses(self, target: tf.Tensor, sources: tf.Tensor) -> tf.Tensor:
         return self.pose_exp_net(preprocess(target), preprocess(sources))[0]
+
+
+def _signs(
+    outputs: Outputs, gradients: Sequence[tf.Tensor], target: tf.Tensor, sources: tf.Tensor
+) -> dict[str, tf.Tensor]:
+    """What tells a healthy step from a collapse, scalars under the names of `SIGNS`."""
+    log_disparity = tf.math.log(outputs.disparities[0])
+    translations, rotations = tf.split(outputs.poses, 2, axis=-1)
+    mean_disparity = tf.reduce_mean(outputs.disparities[0])
+    masks = outputs.objective.masks
+    differences = tf.abs(
+        tf.cast(sources, tf.float32) - tf.cast(tf.tile(target, [1, 1, 1, translations.shape[1]]), tf.float32)
+    )
+    return {
+        # Standard deviation over each image.
+        "depth_spread": tf.reduce_mean(tf.math.reduce_std(log_disparity, axis=[1, 2, 3])),
+        # As a share of the (harmonic) mean depth, for its unit is arbitrary.
+        "translation": tf.reduce_mean(tf.norm(translations, axis=-1)) * mean_disparity,
+        "rotation_rad": tf.reduce_mean(tf.norm(rotations, axis=-1)),
+        "in_view": outputs.objective.in_view,
+        "mask": tf.reduce_mean(masks[0]) if masks else tf.ones([]),
+        "identical_frames": tf.reduce_mean(
+            tf.cast(tf.reduce_mean(differences, axis=[1, 2, 3]) < _SAME_PICTURE, tf.float32)
+        ),
+        "gradient_norm": tf.linalg.global_norm(gradients),
+    }
 
 
 def _learning_rate(config: TrainConfig) -> float | Callable[[tf.Tensor], tf.Tensor]:

@@ -12,7 +12,7 @@ import pytest
 ROOT = Path(__file__).parents[1]
 # Each layer may import those before it, never those after it.
 LAYERS = [
-    {"command", "config", "geometry", "layers", "adam"},
+    {"command", "config", "geometry", "layers", "adam", "watchdogs"},
     {"sampler", "disp_net", "pose_exp_net", "checkpoint"},
     {"losses"},
     {"learner"},
