@@ -1,13 +1,14 @@
-"""Depth and motion of many images from a checkpoint, as the release predicts them for its evaluation."""
+"""Depth and motion of many images from a checkpoint or a SavedModel, as the release predicts for its evaluation."""
 
 from __future__ import annotations
 
+import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from itertools import islice
 from pathlib import Path
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 import tensorflow as tf
@@ -15,22 +16,55 @@ from PIL import Image
 
 from sfmlearner_tf import checkpoint
 from sfmlearner_tf.command import UserError
-from sfmlearner_tf.data.frames import DECODE_ERRORS
-from sfmlearner_tf.disp_net import DispNet
+from sfmlearner_tf.data.frames import DECODE_ERRORS, to_rgb
+from sfmlearner_tf.data.workers import map_ahead
+from sfmlearner_tf.disp_net import MIN_DISP, DispNet
 from sfmlearner_tf.layers import MIN_IMAGE_SIDE
 from sfmlearner_tf.learner import preprocess
 from sfmlearner_tf.pose_exp_net import PoseExpNet
 
-# Images decoded ahead of the network.
+# Images decoded ahead of the network, at its size.
 _AHEAD = 32
+# What TensorFlow raises for a SavedModel that is damaged or of another kind, depending on where the damage is.
+_LOAD_ERRORS = (tf.errors.OpError, OSError, RuntimeError, ValueError, KeyError, IndexError, AttributeError, TypeError)
+
+_Item = TypeVar("_Item")
 
 
-def load_depth_network(ckpt_file: str, height: int, width: int) -> Callable[[np.ndarray], tf.Tensor]:
-    """The function from images uint8 [B, height, width, 3] to depth [B, height, width], camera z, arbitrary scale.
+class DepthNetwork(NamedTuple):
+    """predict: images uint8 [B, height, width, 3] -> depth [B, height, width], camera z, arbitrary scale."""
+
+    predict: Callable[[np.ndarray], tf.Tensor]
+    height: int
+    width: int
+
+
+class PoseNetwork(NamedTuple):
+    """predict: a target uint8 [B, height, width, 3] and sources [B, height, width, 3 * (seq_length - 1)] -> poses
+    [B, seq_length - 1, 6], target to source."""
+
+    predict: Callable[[np.ndarray, np.ndarray], tf.Tensor]
+    height: int
+    width: int
+    seq_length: int
+
+    def predict_windows(self, windows: Sequence[Sequence[np.ndarray]]) -> np.ndarray:
+        """The pose vectors [B, seq_length, 6] of windows of seq_length images each, target (0) to each frame.
+
+        The target is the frame in the middle.
+        """
+        middle = self.seq_length // 2
+        targets = np.stack([window[middle] for window in windows])
+        sources = np.stack([np.concatenate([*window[:middle], *window[middle + 1 :]], axis=-1) for window in windows])
+        return np.insert(self.predict(targets, sources).numpy(), middle, 0, axis=1)
+
+
+def load_depth_network(ckpt_file: str, height: int, width: int) -> DepthNetwork:
+    """The depth network of a checkpoint, for images of a size.
 
     Reads the depth network alone, so any checkpoint does that has one. Raises UserError where it has none.
     """
-    network = DispNet()
+    network = DispNet(min_disp=checkpoint.read_scalar(ckpt_file, checkpoint.MIN_DISP, MIN_DISP))
     network(tf.zeros([1, MIN_IMAGE_SIDE, MIN_IMAGE_SIDE, 3]))
     checkpoint.restore(ckpt_file, network.release_variables())
 
@@ -38,12 +72,11 @@ def load_depth_network(ckpt_file: str, height: int, width: int) -> Callable[[np.
     def predict(images: tf.Tensor) -> tf.Tensor:
         return 1 / network(preprocess(images))[0][..., 0]
 
-    return predict
+    return DepthNetwork(predict, height, width)
 
 
-def load_pose_network(ckpt_file: str, seq_length: int, height: int, width: int) -> Callable[..., tf.Tensor]:
-    """The function from a target uint8 [B, height, width, 3] and its sources [B, height, width, 3 * (seq_length - 1)]
-    to poses [B, seq_length - 1, 6], target to source.
+def load_pose_network(ckpt_file: str, seq_length: int, height: int, width: int) -> PoseNetwork:
+    """The pose network of a checkpoint, for images of a size.
 
     Reads the pose network without masks. Raises UserError where the checkpoint has none or one of another seq_length.
     """
@@ -58,7 +91,54 @@ def load_pose_network(ckpt_file: str, seq_length: int, height: int, width: int) 
     def predict(target: tf.Tensor, sources: tf.Tensor) -> tf.Tensor:
         return network(preprocess(target), preprocess(sources))[0]
 
-    return predict
+    return PoseNetwork(predict, height, width, seq_length)
+
+
+class SavedNetworks:
+    """The networks of a SavedModel that `sfmlearner_tf.export` wrote.
+
+    Raises:
+        UserError: there is none, or a damaged one.
+    """
+
+    def __init__(self, path: str) -> None:
+        self.path = path
+        if not os.path.isfile(os.path.join(path, "saved_model.pb")):
+            raise UserError(f"{path}: expected the folder of a SavedModel, found no saved_model.pb in it")
+        try:
+            self._model = tf.saved_model.load(path)
+        except _LOAD_ERRORS as error:
+            raise UserError(f"{path}: expected a SavedModel; {str(error).splitlines()[0]}") from None
+
+    def depth(self) -> DepthNetwork:
+        """The depth network, at the size that the model resizes to. Raises UserError where it has none."""
+        signature = self._find("depth", "depth")
+        _, height, width, _ = signature.structured_outputs["depth"].shape
+        return DepthNetwork(lambda images: signature(images=tf.constant(images))["depth"][..., 0], height, width)
+
+    def pose(self, height: int, width: int) -> PoseNetwork:
+        """The pose network, for images of the size of the depth network; of another one where there is none.
+
+        Raises UserError where it has no pose network.
+        """
+        signature = self._find("pose", "poses")
+        if "depth" in self._model.signatures:
+            _, height, width = self.depth()
+
+        def predict(target: np.ndarray, sources: np.ndarray) -> tf.Tensor:
+            return signature(target=tf.constant(target), sources=tf.constant(sources))["poses"]
+
+        return PoseNetwork(predict, height, width, seq_length=signature.structured_outputs["poses"].shape[1] + 1)
+
+    def _find(self, name: str, output: str) -> Any:
+        signature = self._model.signatures.get(name)
+        if signature is None:
+            found = ", ".join(self._model.signatures) or "none"
+            raise UserError(f"{self.path}: expected the signature {name!r}, found {found}")
+        if output not in signature.structured_outputs:
+            found = ", ".join(signature.structured_outputs)
+            raise UserError(f"{self.path}: expected the signature {name!r} with the output {output!r}, found {found}")
+        return signature
 
 
 def predict_depths(
@@ -69,8 +149,8 @@ def predict_depths(
     Raises UserError for an image that cannot be read and for an unfit checkpoint.
     """
     network = load_depth_network(ckpt_file, height, width)
-    for batch in _batched(_load_images(paths, height, width, Image.Resampling.LANCZOS), batch_size):
-        yield from network(np.stack(batch)).numpy()
+    for batch in batched(_load_images(paths, height, width, Image.Resampling.LANCZOS), batch_size):
+        yield from network.predict(np.stack(batch)).numpy()
 
 
 def predict_motions(
@@ -82,12 +162,9 @@ def predict_motions(
     Raises UserError for an image that cannot be read and for an unfit checkpoint.
     """
     network = load_pose_network(ckpt_file, seq_length, height, width)
-    middle = seq_length // 2
     images = _load_images(paths, height, width, Image.Resampling.BILINEAR)
-    for batch in _batched(_slide(images, seq_length), batch_size):
-        targets = np.stack([window[middle] for window in batch])
-        sources = np.stack([np.concatenate(window[:middle] + window[middle + 1 :], axis=-1) for window in batch])
-        yield from np.insert(network(targets, sources).numpy(), middle, 0, axis=1)
+    for batch in batched(_slide(images, seq_length), batch_size):
+        yield from network.predict_windows(batch)
 
 
 def write_stack(path: Path, arrays: Iterable[np.ndarray], shape: tuple[int, ...]) -> None:
@@ -110,25 +187,25 @@ def write_stack(path: Path, arrays: Iterable[np.ndarray], shape: tuple[int, ...]
             aside.unlink()
 
 
+def batched(items: Iterable[_Item], size: int) -> Iterator[list[_Item]]:
+    """Lists of `size` items in order; the last may be shorter."""
+    iterator = iter(items)
+    while batch := list(islice(iterator, size)):
+        yield batch
+
+
 def _load_images(paths: Iterable[Path], height: int, width: int, resampling: Image.Resampling) -> Iterator[np.ndarray]:
-    """The images uint8 [height, width, 3] in order, decoded ahead by threads."""
+    """The images uint8 [height, width, 3] in order."""
 
     def load(path: Path) -> np.ndarray:
         try:
             with Image.open(path) as image:
-                return np.asarray(image.convert("RGB").resize((width, height), resampling))
+                return np.asarray(to_rgb(image).resize((width, height), resampling))
         except DECODE_ERRORS as error:
             reason = getattr(error, "strerror", None) or error
             raise UserError(f"{path}: expected an image; {reason}") from error
 
-    waiting: deque = deque()
-    with ThreadPoolExecutor() as pool:
-        for path in paths:
-            waiting.append(pool.submit(load, path))
-            if len(waiting) > _AHEAD:
-                yield waiting.popleft().result()
-        while waiting:
-            yield waiting.popleft().result()
+    return map_ahead(load, paths, _AHEAD)
 
 
 def _slide(images: Iterable[np.ndarray], length: int) -> Iterator[list[np.ndarray]]:
@@ -138,9 +215,3 @@ def _slide(images: Iterable[np.ndarray], length: int) -> Iterator[list[np.ndarra
         window.append(image)
         if len(window) == length:
             yield list(window)
-
-
-def _batched(items: Iterable, size: int) -> Iterator[list]:
-    iterator = iter(items)
-    while batch := list(islice(iterator, size)):
-        yield batch

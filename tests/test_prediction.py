@@ -56,6 +56,26 @@ def test_depths_of_lanczos_resized_images_in_order(disp_net, paths):
         np.testing.assert_allclose(depth, expected, rtol=1e-5)
 
 
+def test_the_range_of_disparity_is_the_checkpoints(disp_net, paths, tmp_path):
+    variables = {**disp_net[0].release_variables(), "train_op/min_disp": tf.Variable(0.5)}
+    ckpt_file = Checkpoints(str(tmp_path / "other"), variables).save_step(7)
+    network = DispNet(seed=1, min_disp=0.5)
+    (depth,) = prediction.predict_depths(ckpt_file, paths[:1], HEIGHT, WIDTH, 1)
+    image = read(paths[0], Image.Resampling.LANCZOS)[None]
+    expected = 1 / network(preprocess(tf.constant(image)))[0][0, ..., 0].numpy()
+    np.testing.assert_allclose(depth, expected, rtol=1e-5)
+    assert expected.max() < 2
+
+
+def test_16_bits_are_scaled_to_8(disp_net, paths, tmp_path):
+    grey = np.asarray(Image.open(paths[0]).convert("L"))
+    depths = []
+    for name, image in (("8.png", grey), ("16.png", grey.astype(np.uint16) * 256 + 9)):
+        Image.fromarray(image).save(tmp_path / name)
+        depths += prediction.predict_depths(disp_net[1], [tmp_path / name], HEIGHT, WIDTH, 1)
+    np.testing.assert_array_equal(*depths)
+
+
 def test_motions_of_sliding_windows(pose_net, paths):
     network, ckpt_file = pose_net
     motions = list(prediction.predict_motions(ckpt_file, paths, 3, HEIGHT, WIDTH, batch_size=2))
@@ -74,6 +94,22 @@ def test_an_unfit_checkpoint_is_named(disp_net, pose_net, paths):
         next(prediction.predict_depths(pose_net[1], paths, HEIGHT, WIDTH, 1))
     with pytest.raises(UserError, match=r"pose_exp_net/cnv1/weights is \[7, 7, 9, 16\], expected \[7, 7, 15, 16\]"):
         next(prediction.predict_motions(pose_net[1], paths, 5, HEIGHT, WIDTH, 1))
+
+
+def test_an_unfit_saved_model_is_named(tmp_path):
+    with pytest.raises(UserError, match=r"expected the folder of a SavedModel, found no saved_model\.pb"):
+        prediction.SavedNetworks(str(tmp_path))
+    (tmp_path / "saved_model.pb").write_bytes(b"\xff" * 100)
+    with pytest.raises(UserError, match=f"{tmp_path}: expected a SavedModel; "):
+        prediction.SavedNetworks(str(tmp_path))
+    module = tf.Module()
+    other = tf.function(lambda: tf.constant(1), input_signature=[]).get_concrete_function()
+    tf.saved_model.save(module, str(tmp_path / "other"), {"depth": other})
+    saved = prediction.SavedNetworks(str(tmp_path / "other"))
+    with pytest.raises(UserError, match="other: expected the signature 'pose', found depth"):
+        saved.pose(HEIGHT, WIDTH)
+    with pytest.raises(UserError, match="other: expected the signature 'depth' with the output 'depth'"):
+        saved.depth()
 
 
 def test_an_unreadable_image_is_named(disp_net, paths):

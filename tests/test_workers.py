@@ -4,7 +4,7 @@ import os
 import pytest
 
 from sfmlearner_tf.command import UserError
-from sfmlearner_tf.data.workers import ordered_map
+from sfmlearner_tf.data.workers import map_ahead, ordered_map
 
 
 @pytest.mark.parametrize("num_processes", [1, 2])
@@ -24,3 +24,11 @@ def test_only_a_few_items_are_taken_ahead():
 def test_a_worker_that_dies_ends_in_one_line():
     with pytest.raises(UserError, match="a worker process was killed"):
         list(ordered_map(os._exit, [1, 1, 1], 2))
+
+
+def test_threads_keep_the_order_and_work_a_little_ahead():
+    taken = []
+    results = map_ahead(math.sqrt, (taken.append(item) or float(item) for item in range(100)), ahead=3)
+    assert [next(results) for _ in range(10)] == [math.sqrt(item) for item in range(10)]
+    assert len(taken) <= 13
+    assert len(list(results)) == 90

@@ -8,6 +8,7 @@ import zlib
 from collections.abc import Generator, Iterator
 from typing import NamedTuple
 
+import numpy as np
 from PIL import Image
 
 from sfmlearner_tf.data.sequences import Frame, Intrinsics, Note
@@ -15,6 +16,19 @@ from sfmlearner_tf.data.video import read_video
 
 DECODE_ERRORS = (OSError, SyntaxError, ValueError, struct.error, zlib.error, Image.DecompressionBombError)
 """What Pillow raises for a file that is missing, cut short or not an image."""
+
+
+def to_rgb(image: Image.Image) -> Image.Image:
+    """RGB image, 8 bits, of an image of any mode; without its transparency.
+
+    Raises ValueError for floating-point pixels, which say nothing about what is white.
+    """
+    if image.mode == "F":
+        raise ValueError("floating-point pixels, expected 8 or 16 bits")
+    if image.mode.startswith("I"):
+        # Pillow itself would clip 16 bits, so that nearly all is white.
+        image = Image.fromarray(np.clip(np.asarray(image) >> 8, 0, 255).astype(np.uint8))
+    return image.convert("RGB")
 
 
 class Geometry(NamedTuple):
@@ -32,7 +46,7 @@ class Geometry(NamedTuple):
             if left + width > image.width or top + height > image.height:
                 raise ValueError(f"{image.width}x{image.height} pixels do not hold the crop {self.crop}")
             image = image.crop((left, top, left + width, top + height))
-        resized = image.convert("RGB").resize((self.width, self.height), Image.Resampling.BILINEAR)
+        resized = to_rgb(image).resize((self.width, self.height), Image.Resampling.BILINEAR)
         return resized.crop((0, 0, self.width, self.kept_height)) if self.kept_height < self.height else resized
 
     def scale(self, intrinsics: Intrinsics, full_size: tuple[int, int]) -> Intrinsics:

@@ -18,8 +18,8 @@ from PIL import Image
 from sfmlearner_tf.command import UserError
 from sfmlearner_tf.data.sequences import Frame, Intrinsics, Listing, Note, Selection
 
-VIDEO_ENDINGS = (".avi", ".m4v", ".mkv", ".mov", ".mp4", ".webm")
-IMAGE_ENDINGS = (".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
+VIDEO_ENDINGS = (".3gp", ".avi", ".flv", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".mts", ".webm", ".wmv")
+IMAGE_ENDINGS = (".bmp", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp")
 
 Calibrate = Callable[[int, int], Intrinsics]
 """The intrinsics of frames of a width and height. Raises UserError where they cannot be right."""
@@ -28,8 +28,7 @@ Calibrate = Callable[[int, int], Intrinsics]
 def list_images(folder: str, selection: Selection, calibrate: Calibrate, step: int = 1) -> Listing:
     """The images of one folder as one sequence."""
     listing = Listing()
-    names = [name for name in os.listdir(folder) if name.lower().endswith(IMAGE_ENDINGS)]
-    paths = [os.path.join(folder, name) for name in sorted(names, key=_natural)]
+    paths = find_images(folder)
     size = next(_sizes(paths), None)
     if size:
         frames = {number: Frame(f"{number:010d}", path) for number, path in enumerate(paths) if number % step == 0}
@@ -45,16 +44,22 @@ def list_videos(path: str, selection: Selection, calibrate: Calibrate, step: int
     for video in [os.path.join(path, name) if name else path for name in names]:
         if not video.lower().endswith(VIDEO_ENDINGS):
             continue
-        count, complaint = _count_frames(video)
+        times_s, complaint = read_video_times(video)
         with contextlib.closing(_decode(video, [])) as pictures:
             first = next(pictures, None)
         if complaint or first is None:
             listing.note("damaged video", f"{video}: {complaint or 'no frame'}", lost=True)
         if first is not None:
             name = _folder_name(video)
-            frames = {number: Frame(f"{number:010d}", video, number) for number in range(0, count, step)}
+            frames = {number: Frame(f"{number:010d}", video, number) for number in range(0, len(times_s), step)}
             listing.add(name, name, frames, calibrate(*first.size), selection, step)
     return listing
+
+
+def find_images(folder: str) -> list[str]:
+    """The paths of the images of a folder in natural order. Raises OSError."""
+    names = [name for name in os.listdir(folder) if name.lower().endswith(IMAGE_ENDINGS)]
+    return [os.path.join(folder, name) for name in sorted(names, key=natural_order)]
 
 
 def read_video(frames: tuple[Frame, ...], notes: list[Note]) -> Generator[Image.Image | None, None, None]:
@@ -95,23 +100,48 @@ def _decode(path: str, notes: list[Note]) -> Generator[Image.Image, None, None]:
                 notes.append(Note("video decoded with errors", f"{path}: {complaint}", lost=True))
 
 
-def _count_frames(path: str) -> tuple[int, str]:
-    """How many frames the file holds, without decoding them, and what ffmpeg finds wrong with it."""
+def read_video_times(path: str) -> tuple[list[float], str]:
+    """When each frame is shown, in seconds from the first, without decoding; and what ffmpeg finds wrong with the file.
+
+    Raises UserError without imageio-ffmpeg.
+    """
     # The muxer framecrc writes one line for every frame after comments; the counts of -progress depend on the version.
     command = [*_ffmpeg(path), "-c", "copy", "-f", "framecrc", "-"]
     with tempfile.TemporaryFile() as complaints:
         result = subprocess.run(command, stdout=subprocess.PIPE, stderr=complaints, check=False)
-        return len(re.findall(rb"^\d", result.stdout, re.MULTILINE)), _first_line(complaints)
+        complaint = _first_line(complaints)
+    unit = re.search(r"^#tb 0: (\d+)/(\d+)$", result.stdout.decode(), re.MULTILINE)
+    lines = re.findall(r"^\d+, *(\S+), *(\S+),", result.stdout.decode(), re.MULTILINE)
+    if not unit or not lines:
+        return [], complaint
+    ticks = _rising_ticks(lines)
+    return [(tick - ticks[0]) * int(unit[1]) / int(unit[2]) for tick in ticks], complaint
 
 
-def _ffmpeg(path: str) -> list[str]:
+def _rising_ticks(lines: list[tuple[str, str]]) -> list[int]:
+    """The times of frames, given when to decode and when to show each; where the file has none that rise, numbers."""
+    for column in (1, 0):
+        # Frames lie in the order of decoding.
+        with contextlib.suppress(ValueError):
+            ticks = sorted(int(line[column]) for line in lines)
+            if all(before < after for before, after in zip(ticks, ticks[1:])):
+                return ticks
+    return list(range(len(lines)))
+
+
+def find_ffmpeg() -> str:
+    """The path of the program. Raises UserError without imageio-ffmpeg."""
     try:
         import imageio_ffmpeg
     except ImportError:
         raise UserError(
-            "--dataset_name=video: expected the package imageio-ffmpeg, found none (pip install 'sfmlearner_tf[video]')"
+            "videos: expected the package imageio-ffmpeg, found none (pip install 'sfmlearner_tf[video]')"
         ) from None
-    return [imageio_ffmpeg.get_ffmpeg_exe(), "-nostdin", "-v", "error", "-i", path, "-map", "0:v:0"]
+    return imageio_ffmpeg.get_ffmpeg_exe()
+
+
+def _ffmpeg(path: str) -> list[str]:
+    return [find_ffmpeg(), "-nostdin", "-v", "error", "-i", path, "-map", "0:v:0"]
 
 
 def _first_line(file: IO[bytes]) -> str:
@@ -126,7 +156,8 @@ def _sizes(paths: list[str]) -> Iterator[tuple[int, int]]:
             yield image.size
 
 
-def _natural(name: str) -> tuple[list[str | int], str]:
+def natural_order(name: str) -> tuple[list[str | int], str]:
+    """The key that sorts 2.png before 10.png."""
     parts = re.split(r"(\d+)", name)
     return [int(part) if index % 2 else part for index, part in enumerate(parts)], name
 

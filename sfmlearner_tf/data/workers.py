@@ -1,4 +1,4 @@
-"""Work shared out to processes, in order and with bounded memory."""
+"""Work shared out to processes or threads, in order and with bounded memory."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ import os
 import signal
 import threading
 from collections import deque
-from collections.abc import Generator, Iterable
-from concurrent.futures import Future, ProcessPoolExecutor
+from collections.abc import Generator, Iterable, Iterator
+from concurrent.futures import Future, ProcessPoolExecutor, ThreadPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from multiprocessing.connection import wait
 from typing import Callable, TypeVar
@@ -47,6 +47,18 @@ def ordered_map(
         ) from None
     finally:
         executor.shutdown(cancel_futures=True)
+
+
+def map_ahead(function: Callable[[Item], Result], items: Iterable[Item], ahead: int) -> Iterator[Result]:
+    """The results in the order of the items; threads work ahead by so many items."""
+    waiting: deque[Future[Result]] = deque()
+    with ThreadPoolExecutor() as pool:
+        for item in items:
+            waiting.append(pool.submit(function, item))
+            if len(waiting) > ahead:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
 
 
 def _start_worker() -> None:

@@ -1,0 +1,189 @@
+"""Depth and trajectories of a user's own pictures, by the command."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from sfmlearner_tf.tools.predict_output import colour_disparity, compose, find_range
+
+from kitti_eval.pose_files import read_tum
+from kitti_eval.resize import resize_bilinear
+from kitti_eval.trajectory import predicted_vectors_to_poses
+from sfmlearner_tf import prediction
+from sfmlearner_tf.checkpoint import Checkpoints
+from sfmlearner_tf.config import TrainConfig
+from sfmlearner_tf.data.sequences import Frame
+from sfmlearner_tf.data.video import read_video, read_video_times
+from sfmlearner_tf.export import export_saved_model
+from sfmlearner_tf.learner import SfMLearner
+
+ROOT = Path(__file__).parents[2]
+HEIGHT, WIDTH = 32, 64
+SIZE = (f"--img_height={HEIGHT}", f"--img_width={WIDTH}")
+
+
+@pytest.fixture(scope="module")
+def learner():
+    return SfMLearner(TrainConfig(img_height=HEIGHT, img_width=WIDTH, batch_size=1))
+
+
+@pytest.fixture(scope="module")
+def ckpt_file(learner, tmp_path_factory):
+    return Checkpoints(str(tmp_path_factory.mktemp("checkpoints")), learner.weights).save_step(7)
+
+
+@pytest.fixture
+def images(tmp_path):
+    """Five images of two sizes and three modes."""
+    folder = tmp_path / "walk"
+    folder.mkdir()
+    random = np.random.RandomState(0)
+    modes = ["RGB", "L", "RGBA", "RGB", "RGB"]
+    for index, mode in enumerate(modes):
+        pixels = random.randint(0, 256, (50 + 10 * (index > 2), 90, 3)).astype(np.uint8)
+        Image.fromarray(pixels).convert(mode).save(folder / f"{index}.png")
+    return folder
+
+
+def command(*flags):
+    return [sys.executable, str(ROOT / "tools" / "predict.py"), *map(str, flags)]
+
+
+def predict(*flags):
+    return subprocess.run(command(*flags), capture_output=True, text=True, check=False)
+
+
+def error_of(*flags):
+    """The one line that a failing command prints."""
+    result = predict(*flags)
+    assert result.returncode == 1, result.stderr
+    assert "Traceback" not in result.stderr
+    (line,) = [line for line in result.stderr.splitlines() if line.startswith("error: ")]
+    return line
+
+
+def library_disparities(ckpt_file, paths):
+    """Disparities at the sizes of images, by the library."""
+    disparities = [1 / depth for depth in prediction.predict_depths(ckpt_file, paths, HEIGHT, WIDTH, 8)]
+    sizes = [Image.open(path).size for path in paths]
+    return [resize_bilinear(disparity, height, width) for disparity, (width, height) in zip(disparities, sizes)]
+
+
+def test_a_folder_of_all_kinds_with_a_damaged_one(ckpt_file, images, tmp_path):
+    (images / "2b.png").write_bytes((images / "2.png").read_bytes()[:200])
+    out = tmp_path / "out"
+    flags = (f"--input={images}", f"--output_dir={out}", f"--ckpt_file={ckpt_file}", *SIZE, "--output=png,npy")
+    line = error_of(*flags)
+    assert "5 of 6 frames could be read, and these are done" in line
+    assert f"{images}/2b.png: expected an image" in line
+    assert sorted(path.name for path in out.iterdir()) == sorted(
+        f"{index}_depth.{ending}" for index in range(5) for ending in ("npy", "png")
+    )
+    paths = [images / f"{index}.png" for index in range(5)]
+    for path, disparity in zip(paths, library_disparities(ckpt_file, paths)):
+        depth = np.load(out / f"{path.stem}_depth.npy", allow_pickle=False)
+        assert depth.dtype == np.float32
+        np.testing.assert_allclose(depth, 1 / disparity, rtol=1e-5)
+        with Image.open(path) as image, Image.open(out / f"{path.stem}_depth.png") as picture:
+            pixels = compose(image.convert("RGB"), colour_disparity(disparity, find_range([disparity])), "above")
+            assert np.abs(np.asarray(picture).astype(int) - pixels).mean() < 0.1
+
+
+def test_a_saved_model_agrees_with_the_checkpoint(learner, ckpt_file, images, tmp_path):
+    export_saved_model(learner, str(tmp_path / "saved_model"))
+    out = tmp_path / "out"
+    flags = (f"--input={images}/[0-2].png", f"--saved_model={tmp_path / 'saved_model'}", f"--output_dir={out}")
+    # So far that the untrained network's tiny steps show in the six decimals of the trajectory.
+    flags += ("--poses", "--batch_size=2", "--scale=1e4")
+    result = predict(*flags, "--output=png,npy", "--color_range=fixed", "--layout=depth")
+    assert result.returncode == 0, result.stderr
+    assert "3 of 3 frames; depth and translation are in metres" in result.stdout
+    paths = [images / f"{index}.png" for index in range(3)]
+    disparities = library_disparities(ckpt_file, paths)
+    ends = find_range(1 / depth for depth in prediction.predict_depths(ckpt_file, paths, HEIGHT, WIDTH, 8))
+    for path, disparity in zip(paths, disparities):
+        depth = np.load(out / f"{path.stem}_depth.npy", allow_pickle=False)
+        np.testing.assert_allclose(depth, 1e4 / disparity, rtol=1e-5)
+        with Image.open(out / f"{path.stem}_depth.png") as picture:
+            assert np.abs(np.asarray(picture).astype(int) - colour_disparity(disparity, ends)).mean() < 0.1
+    poses, times_s = read_tum(out / "images_trajectory.txt")
+    np.testing.assert_array_equal(times_s, range(3))
+    (vectors,) = prediction.predict_motions(ckpt_file, paths, 3, HEIGHT, WIDTH, 1)
+    expected = predicted_vectors_to_poses(vectors * [1e4, 1e4, 1e4, 1, 1, 1])
+    np.testing.assert_allclose(poses, expected, atol=1e-4 * np.abs(expected[:, :3, 3]).max())
+
+
+def test_a_video_made_metric_by_measured_depths(ckpt_file, tmp_path):
+    ffmpeg = pytest.importorskip("imageio_ffmpeg", reason="the extra `video` is not installed")
+    video, out = tmp_path / "drive.avi", tmp_path / "out"
+    writer = ffmpeg.write_frames(str(video), (96, 64), codec="mjpeg", fps=10, pix_fmt_out="yuvj420p")
+    writer.send(None)
+    for index in range(7):
+        writer.send(np.random.RandomState(index).randint(0, 256, (64, 96, 3)).astype(np.uint8))
+    writer.close()
+    flags = (f"--input={video}", f"--output_dir={out}", f"--ckpt_file={ckpt_file}", *SIZE, "--layout=beside")
+    frames = tuple(Frame(str(index), str(video), index) for index in range(7))
+    for frame, picture in zip(frames, read_video(frames, [])):
+        picture.save(tmp_path / f"{frame.name}.png")
+    plain = [1 / each for each in library_disparities(ckpt_file, [tmp_path / f"{index}.png" for index in range(7)])]
+    # Three of five points say 8; what the others say does not matter.
+    (tmp_path / "depths.csv").write_text(
+        "image,u,v,depth_m\n"
+        + "".join(f"{frame},{u},{v},{factor * plain[frame][v, u]}\n" for frame, u, v, factor in (
+            (1, 5, 60, 8), (1, 90, 3, 100), (4, 50, 20, 8), (4, 0, 0, 8), (6, 95, 63, 0.1)
+        ))
+    )  # fmt: skip
+    result = predict(*flags, "--output=mp4,npy", "--poses", f"--scale_from_sparse={tmp_path / 'depths.csv'}")
+    assert result.returncode == 0, result.stderr
+    assert "scale 8: the median of 5 points, half of them within 8 to 8" in result.stdout
+    assert "7 of 7 frames; depth and translation are in metres" in result.stdout
+    metric = [np.load(path, allow_pickle=False) for path in sorted(out.glob("drive_*_depth.npy"))]
+    np.testing.assert_allclose(metric, 8 * np.array(plain), rtol=1e-5)
+    for times_s in (read_tum(out / "drive_trajectory.txt").times_s, read_video_times(str(out / "drive_depth.mp4"))[0]):
+        np.testing.assert_allclose(times_s, np.arange(7) / 10, atol=1e-4)
+    assert sorted(path.name for path in out.glob("*"))[7:] == ["drive_depth.mp4", "drive_trajectory.txt"]
+
+
+def test_ctrl_c_keeps_what_is_done(ckpt_file, images, tmp_path):
+    for index in range(10, 3000):
+        (images / f"{index}.png").symlink_to(images / "0.png")
+    (images / "3.png").unlink()
+    (images / "4.png").unlink()
+    out = tmp_path / "out"
+    process = subprocess.Popen(
+        command(f"--input={images}", f"--output_dir={out}", f"--ckpt_file={ckpt_file}", *SIZE, "--output=png,npy,mp4"),
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    while process.poll() is None and not (out / "20_depth.png").exists():
+        time.sleep(0.01)
+    process.send_signal(signal.SIGINT)
+    _, errors = process.communicate()
+    assert process.returncode == 130, errors
+    assert errors.splitlines()[-1] == "stopped by Ctrl-C"
+    names = sorted(path.name for path in out.iterdir())
+    assert {name.rsplit("_", 1)[1] for name in names} == {"depth.png", "depth.npy"}
+    assert 14 <= len(names) // 2 < 2000
+    for path in out.glob("*.png"):
+        Image.open(path).load()
+
+
+def test_mistakes_are_told_in_one_line(ckpt_file, images, tmp_path):
+    flags = (f"--input={images}", f"--output_dir={tmp_path / 'out'}", f"--ckpt_file={ckpt_file}")
+    assert error_of(*flags[:2]) == "error: expected one of --ckpt_file and --saved_model, found none"
+    assert "--output: expected any of png, npy, mp4, found 'jpg'" in error_of(*flags, "--output=jpg")
+    assert "--seq_length=4: expected an odd number" in error_of(*flags, "--seq_length=4")
+    few = error_of(*flags, "--poses", "--seq_length=7")
+    assert f"--poses: expected at least --seq_length=7 frames, found 5 in {images}" in few
+    here = error_of(flags[0], flags[2], f"--output_dir={images}")
+    assert here == f"error: --output_dir={images}: expected another folder than that of the images"
+    pytest.importorskip("imageio_ffmpeg", reason="the extra `video` is not installed")
+    assert "3.png: expected 90x50 pixels as the images before, found 90x60" in error_of(*flags, "--output=mp4")
+    assert not (tmp_path / "out").exists()

@@ -1,0 +1,98 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from PIL import Image
+from sfmlearner_tf.tools.predict_input import check_one_size, list_recording, read_pictures
+
+from sfmlearner_tf.command import UserError
+
+SIZE = (64, 48)
+
+
+def save(path, color=0, mode="RGB", size=SIZE, **options):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.new(mode, size, color).save(path, **options)
+
+
+def read(recording):
+    notes = []
+    return list(read_pictures(recording, list(range(len(recording.frames))), notes)), notes
+
+
+def test_folders_patterns_and_single_images(tmp_path):
+    for name in ("10.png", "2.png", "1.JPG", "sub/3.png"):
+        save(tmp_path / name)
+    (tmp_path / "notes.txt").write_text("")
+    recording = list_recording(str(tmp_path))
+    assert recording.name == tmp_path.name
+    assert [frame.name for frame in recording.frames] == ["1", "2", "10"]
+    assert recording.times_s == [0, 1, 2]
+    assert [frame.name for frame in list_recording(str(tmp_path / "*.png")).frames] == ["2", "10"]
+    assert [frame.name for frame in list_recording(str(tmp_path / "**" / "*.png")).frames] == ["2", "10", "3"]
+    assert [frame.name for frame in list_recording(str(tmp_path / "2.png")).frames] == ["2"]
+
+
+def test_images_of_one_name_are_told_apart(tmp_path):
+    for name in ("a/1.png", "a/1.jpg", "b/1.png"):
+        save(tmp_path / name)
+    assert [frame.name for frame in list_recording(str(tmp_path / "a")).frames] == ["1.jpg", "1.png"]
+    assert [frame.name for frame in list_recording(f"{tmp_path}/*/1.png").frames] == ["a_1.png", "b_1.png"]
+
+
+def test_pictures_of_every_mode_are_rgb_and_upright(tmp_path):
+    save(tmp_path / "a grey.png", 200, "L")
+    save(tmp_path / "b grey 16 bit.png", 200 * 256 + 17, "I;16")
+    save(tmp_path / "c clear.png", (200, 200, 200, 10), "RGBA")
+    save(tmp_path / "d palette.png", 1, "P")
+    turned = Image.Exif()
+    turned[0x0112] = 6
+    save(tmp_path / "e turned.jpg", (200, 200, 200), exif=turned)
+    pictures, notes = read(list_recording(str(tmp_path)))
+    assert notes == []
+    assert [picture.image.mode for picture in pictures] == ["RGB"] * 5
+    assert [picture.image.size for picture in pictures] == [SIZE] * 4 + [SIZE[::-1]]
+    for index in (0, 1, 2, 4):
+        np.testing.assert_array_equal(np.asarray(pictures[index].image), 200)
+
+
+def test_damaged_images_are_left_out_and_noted(tmp_path):
+    for index in range(4):
+        save(tmp_path / f"{index}.png")
+    (tmp_path / "1.png").write_bytes((tmp_path / "0.png").read_bytes()[:50])
+    save(tmp_path / "2.tif", 0.5, "F")
+    pictures, notes = read(list_recording(str(tmp_path)))
+    assert [picture.frame.name for picture in pictures] == ["0.png", "2.png", "3.png"]
+    assert [picture.number for picture in pictures] == [0, 2, 4]
+    assert [str(tmp_path / name) in note.what for name, note in zip(("1.png", "2.tif"), notes)] == [True, True]
+    assert "floating-point pixels, expected 8 or 16 bits" in notes[1].what
+
+
+def test_what_is_no_input_is_named(tmp_path):
+    for path, message in (
+        (tmp_path, "expected images in this folder, found none$"),
+        (tmp_path / "9.png", "found nothing of this name"),
+        (tmp_path / "*.png", "found no image that this pattern fits"),
+    ):
+        with pytest.raises(UserError, match=message):
+            list_recording(str(path))
+    (tmp_path / "walk.mp4").write_bytes(b"no video at all")
+    with pytest.raises(UserError, match=r"found none; for a video, name the file, such as .*/walk\.mp4"):
+        list_recording(str(tmp_path))
+    (tmp_path / "list.txt").write_text("")
+    with pytest.raises(UserError, match="expected an image or a video, a file that ends in one of "):
+        list_recording(str(tmp_path / "list.txt"))
+    pytest.importorskip("imageio_ffmpeg", reason="the extra `video` is not installed")
+    with pytest.raises(UserError, match=r"walk\.mp4: expected a video, found no frame in it; .+"):
+        list_recording(str(tmp_path / "walk.mp4"))
+
+
+def test_frames_of_a_video_have_one_size(tmp_path):
+    turned = Image.Exif()
+    turned[0x0112] = 6
+    save(tmp_path / "1.jpg")
+    save(tmp_path / "2.jpg", size=SIZE[::-1], exif=turned)
+    check_one_size(list_recording(str(tmp_path)))
+    save(tmp_path / "3.jpg", size=(64, 50))
+    with pytest.raises(UserError, match=r"3\.jpg: expected 64x48 pixels as the images before, found 64x50"):
+        check_one_size(list_recording(str(tmp_path)))

@@ -1,0 +1,160 @@
+"""What `predict` writes: coloured pictures, arrays and videos, each of them whole or not there."""
+
+from __future__ import annotations
+
+import io
+import subprocess
+import tempfile
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import IO, NamedTuple
+
+import numpy as np
+from matplotlib import colormaps
+from PIL import Image
+from sfmlearner_tf.tools.predict_input import Picture
+
+from kitti_eval.resize import resize_bilinear
+from sfmlearner_tf.command import UserError
+from sfmlearner_tf.data.files import write_whole
+from sfmlearner_tf.data.video import find_ffmpeg
+
+LAYOUTS = ("above", "beside", "depth")
+
+# Percentiles of disparity at the ends of the colours: a few stray pixels decide nothing.
+_ENDS = (2, 98)
+
+
+def find_range(disparities: Iterable[np.ndarray]) -> tuple[float, float]:
+    """The disparities, of any shapes, at which the colours begin and end."""
+    low, high = np.percentile(np.concatenate([disparity.ravel() for disparity in disparities]), _ENDS)
+    return float(low), float(high)
+
+
+def colour_disparity(disparity: np.ndarray, ends: tuple[float, float]) -> np.ndarray:
+    """RGB uint8 [H, W, 3] of disparity [H, W]: near is bright, and what lies beyond the ends has the colour there."""
+    low, high = ends
+    nearness = (disparity - low) / max(high - low, 1e-9)
+    return colormaps["magma"](np.clip(nearness, 0, 1), bytes=True)[..., :3]
+
+
+def compose(image: Image.Image, coloured: np.ndarray, layout: str) -> np.ndarray:
+    """The picture uint8: the input "above" its depth, "beside" it, or the "depth" alone."""
+    if layout == "depth":
+        return coloured
+    return np.concatenate([np.asarray(image), coloured], axis=0 if layout == "above" else 1)
+
+
+def write_png(path: Path, pixels: np.ndarray) -> None:
+    """Writes RGB uint8 [H, W, 3]. Raises UserError where that is not possible."""
+    buffer = io.BytesIO()
+    # Half the time of the default for pictures a tenth larger.
+    Image.fromarray(pixels).save(buffer, "png", compress_level=3)
+    _write(path, buffer.getvalue())
+
+
+def write_array(path: Path, array: np.ndarray) -> None:
+    """Writes a .npy file. Raises UserError where that is not possible."""
+    buffer = io.BytesIO()
+    np.save(buffer, array, allow_pickle=False)
+    _write(path, buffer.getvalue())
+
+
+@contextmanager
+def open_video(path: Path, frames_per_second: float) -> Iterator[Callable[[np.ndarray], None]]:
+    """A context with the function that adds a frame, RGB uint8 [H, W, 3] of one size throughout, to an mp4.
+
+    The file appears where the context ends without an exception. Raises UserError where it cannot be written.
+    """
+    aside = path.with_name(f".{path.name}.writing")
+    processes: list[subprocess.Popen] = []
+    with tempfile.TemporaryFile() as complaints:
+
+        def write(pixels: np.ndarray) -> None:
+            if not processes:
+                height, width, _ = pixels.shape
+                processes.append(_start_encoder(aside, height, width, frames_per_second, complaints))
+            try:
+                processes[0].stdin.write(pixels.tobytes())  # type: ignore[union-attr]
+            except BrokenPipeError:
+                raise _encoder_error(path, complaints) from None
+
+        try:
+            yield write
+            for process in processes:
+                process.communicate()
+                if process.returncode:
+                    raise _encoder_error(path, complaints)
+                _put_in_place(aside, path)
+        finally:
+            for process in processes:
+                process.kill()
+                with suppress(BrokenPipeError):
+                    process.communicate()
+            with suppress(OSError):
+                aside.unlink()
+
+
+def _start_encoder(path: Path, height: int, width: int, frames_per_second: float, complaints: IO) -> subprocess.Popen:
+    size = ["-s", f"{width}x{height}", "-r", f"{frames_per_second:.6f}"]
+    pixels = ["-v", "error", "-y", "-f", "rawvideo", "-pix_fmt", "rgb24", *size, "-i", "-"]
+    # Players ask for this pixel format, which has even sides.
+    video = ["-vf", "pad=ceil(iw/2)*2:ceil(ih/2)*2", "-pix_fmt", "yuv420p", "-movflags", "+faststart", "-f", "mp4"]
+    # A session of its own: Ctrl-C is for this process to handle.
+    return subprocess.Popen(
+        [find_ffmpeg(), *pixels, *video, str(path)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+        stderr=complaints,
+        start_new_session=True,
+    )
+
+
+def _put_in_place(aside: Path, path: Path) -> None:
+    try:
+        aside.replace(path)
+    except OSError as error:
+        raise UserError(f"{path}: cannot write the video; {error.strerror}") from error
+
+
+def _encoder_error(path: Path, complaints: IO) -> UserError:
+    complaints.seek(0)
+    complaint = complaints.readline().decode(errors="replace").strip()
+    return UserError(f"{path}: cannot write the video; {complaint or 'ffmpeg stopped'}")
+
+
+class PictureWriter(NamedTuple):
+    """Where the predictions of one recording go, and in which form.
+
+    ends: of the colours, or None for those of each picture. scale: multiplies depths.
+    """
+
+    folder: Path
+    writes_png: bool
+    writes_npy: bool
+    add_to_video: Callable[[np.ndarray], None] | None
+    layout: str
+    ends: tuple[float, float] | None
+    scale: float
+
+    def write(self, picture: Picture, depth: np.ndarray) -> None:
+        """Writes one prediction, depth [h, w] of the whole picture. Raises UserError where that is not possible."""
+        width, height = picture.image.size
+        disparity = resize_bilinear(1 / depth, height, width)
+        if self.writes_npy:
+            write_array(self.folder / f"{picture.frame.name}_depth.npy", self.scale / disparity)
+        if self.writes_png or self.add_to_video:
+            coloured = colour_disparity(disparity, self.ends or find_range([disparity]))
+            pixels = compose(picture.image, coloured, self.layout)
+            if self.writes_png:
+                write_png(self.folder / f"{picture.frame.name}_depth.png", pixels)
+            if self.add_to_video:
+                self.add_to_video(pixels)
+
+
+def _write(path: Path, content: bytes) -> None:
+    try:
+        write_whole(str(path), content)
+    except OSError as error:
+        raise UserError(f"{path}: cannot write the prediction; {error.strerror}") from error

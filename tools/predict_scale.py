@@ -1,0 +1,108 @@
+"""The factor that makes predictions metric, from a few measured depths."""
+
+from __future__ import annotations
+
+import csv
+import math
+import os
+from collections import defaultdict
+from typing import NamedTuple
+
+import numpy as np
+from sfmlearner_tf.tools.predict_input import Picture, Recording
+
+from kitti_eval.resize import resize_bilinear
+from sfmlearner_tf.command import UserError
+
+_COLUMNS = ("u", "v", "depth_m")
+
+
+class Point(NamedTuple):
+    """A measured depth at a pixel, (0, 0) the centre of the upper left one; `source` names its file and line."""
+
+    u: float
+    v: float
+    depth_m: float
+    source: str
+
+
+def read_points(path: str, recording: Recording) -> dict[int, list[Point]]:
+    """The measured depths of a CSV file by the number of the frame that they belong to.
+
+    Columns u, v, depth_m, and image where there are several: the name of an image, or the number of a video's frame,
+    from 0. Depths that are not positive stand for no measurement.
+
+    Raises:
+        UserError: the file is missing or not of this form, names no frame of the recording, or measures nothing.
+    """
+    numbers = _number_frames(recording)
+    points = defaultdict(list)
+    try:
+        with open(path, encoding="utf-8-sig", newline="") as file:
+            reader = csv.DictReader(file, skipinitialspace=True)
+            _check_columns(path, [name.strip() for name in reader.fieldnames or []], recording)
+            reader.fieldnames = [name.strip() for name in reader.fieldnames or []]
+            for row in reader:
+                source = f"{path}, line {reader.line_num}"
+                point = _parse(row, source)
+                image = (row.get("image") or "").strip()
+                if "image" in row and image not in numbers:
+                    raise UserError(f"{source}: expected in column image a frame of --input, found {image!r}")
+                if point.depth_m > 0:
+                    points[numbers[image] if "image" in row else 0].append(point)
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise UserError(f"--scale_from_sparse={path}: expected a CSV file; {reason}") from error
+    if not points:
+        raise UserError(f"{path}: expected measured depths, found none that is positive")
+    return dict(points)
+
+
+def compute_ratios(points: list[Point], picture: Picture, depth: np.ndarray) -> list[float]:
+    """Measured over predicted depth of each point; the prediction is depth [h, w] of the whole picture.
+
+    Raises UserError for a point outside the picture.
+    """
+    width, height = picture.image.size
+    outside = [point for point in points if not (-0.5 <= point.u < width - 0.5 and -0.5 <= point.v < height - 0.5)]
+    if outside:
+        point = outside[0]
+        raise UserError(
+            f"{point.source}: expected a pixel of {picture.frame.path}, {width}x{height}, found"
+            f" u={point.u:g}, v={point.v:g}"
+        )
+    disparity = resize_bilinear(1 / depth, height, width)
+    return [point.depth_m * float(disparity[math.floor(point.v + 0.5), math.floor(point.u + 0.5)]) for point in points]
+
+
+def _number_frames(recording: Recording) -> dict[str, int]:
+    """The number of a frame by each name that it may have in the table."""
+    if recording.is_video:
+        return {str(index): index for index in range(len(recording.frames))}
+    names = {}
+    for index, frame in enumerate(recording.frames):
+        names.update({frame.name: index, os.path.basename(frame.path): index, frame.path: index})
+    return names
+
+
+def _check_columns(path: str, found: list[str], recording: Recording) -> None:
+    expected = [*_COLUMNS, *(["image"] if len(recording.frames) > 1 else [])]
+    missing = [name for name in expected if name not in found]
+    if missing:
+        raise UserError(
+            f"{path}: expected the columns {', '.join(expected)}, found {', '.join(found) or 'none'}:"
+            f" {', '.join(missing)} missing"
+        )
+
+
+def _parse(row: dict[str, str | None], source: str) -> Point:
+    values = []
+    for name in _COLUMNS:
+        try:
+            values.append(float(row[name] or ""))
+        except ValueError:
+            raise UserError(f"{source}: expected a number in column {name}, found {row[name] or ''!r}") from None
+    if not np.isfinite(values).all():
+        raise UserError(f"{source}: expected finite numbers, found {', '.join(map(str, values))}")
+    u, v, depth_m = values
+    return Point(u, v, depth_m, source)
