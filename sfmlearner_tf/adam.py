@@ -9,6 +9,9 @@ from collections.abc import Callable, Mapping, Sequence
 
 import tensorflow as tf
 
+# What a checkpoint calls the count of steps taken; TensorFlow 1 keeps powers of the betas instead.
+ITERATIONS = "train_op/adam_iterations"
+
 
 class Adam(tf.Module):
     """The optimiser and its state.
@@ -62,7 +65,7 @@ class Adam(tf.Module):
             for name, moments in self.moments.items()
             for slot, variable in zip(("Adam", "Adam_1"), moments)
         }
-        return {**slots, "train_op/adam_iterations": self.iterations}
+        return {**slots, ITERATIONS: self.iterations}
 
 
 def _zeros_like(variable: tf.Variable) -> tf.Variable:

@@ -99,6 +99,10 @@ class TrainConfig:
     watch_after: int = _option(
         500, "Step from which constant depth, no motion and the like count as going wrong.", at_least=0
     )
+    deterministic: bool = _option(
+        False, "Make every operation of TensorFlow give the same bits each time. On a CPU they do without; "
+        "a GPU gets slower."
+    )  # fmt: skip
     num_threads: int = _option(0, "Threads that decode images; 0 leaves the number to TensorFlow.", at_least=0)
 
     def __post_init__(self) -> None:

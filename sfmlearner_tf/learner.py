@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import tensorflow as tf
 
 from sfmlearner_tf import checkpoint, sampler
-from sfmlearner_tf.adam import Adam
+from sfmlearner_tf.adam import ITERATIONS, Adam
 from sfmlearner_tf.command import UserError
 from sfmlearner_tf.config import TrainConfig
 from sfmlearner_tf.disp_net import MIN_DISP, DispNet
@@ -94,10 +94,11 @@ class SfMLearner(tf.Module):
         """Writes weights, step and optimiser to `checkpoint_dir`/model-<step>; returns that path."""
         return checkpoint.Checkpoints(checkpoint_dir, self.state()).save_step(int(self.global_step))
 
-    def restore(self, path: str) -> None:
+    def restore(self, path: str) -> bool:
         """Reads any checkpoint under the release's names, the 2017 ones included.
 
-        The optimiser's state is read too where it is there.
+        Returns:
+            Whether the optimiser's state was there too; otherwise it is as at the start.
 
         Raises:
             UserError: no such checkpoint, or a variable is missing or of another shape; all such are listed; or it was
@@ -108,7 +109,12 @@ class SfMLearner(tf.Module):
             raise UserError(
                 f"checkpoint {path} was trained with --min_disp={min_disp:.6g}, expected {self.config.min_disp:.6g}"
             )
-        checkpoint.restore(path, {**self.weights, checkpoint.GLOBAL_STEP: self.global_step}, self.optimizer.state())
+        moments = {name: variable for name, variable in self.optimizer.state().items() if name != ITERATIONS}
+        found = checkpoint.restore(path, {**self.weights, checkpoint.GLOBAL_STEP: self.global_step}, moments)
+        # Files of TensorFlow 1 that hold the moments do not count: there every step was one of Adam's.
+        iterations = checkpoint.read_scalar(path, ITERATIONS, int(self.global_step)) if found else 0
+        self.optimizer.iterations.assign(iterations)
+        return found
 
     def state(self) -> dict[str, tf.Variable]:
         """All that a checkpoint holds, by name."""

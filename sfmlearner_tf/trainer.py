@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import signal
 import time
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
@@ -18,9 +19,14 @@ from sfmlearner_tf.checkpoint import Checkpoints
 from sfmlearner_tf.command import UserError
 from sfmlearner_tf.config import TrainConfig
 from sfmlearner_tf.data import batches
-from sfmlearner_tf.data.formatted import read_split
+from sfmlearner_tf.data.formatted import Example, read_split
 from sfmlearner_tf.learner import SfMLearner
 from sfmlearner_tf.summaries import Summaries
+
+# What a checkpoint says about the data: the seed of its order, how many examples were seen, and which there are.
+SEED = "train_op/seed"
+DATA_POSITION = "train_op/data_position"
+DATA_CHECKSUM = "train_op/data_checksum"
 
 
 class Trainer:
@@ -32,6 +38,8 @@ class Trainer:
 
     def __init__(self, config: TrainConfig) -> None:
         self.config = config
+        if config.deterministic:
+            tf.config.experimental.enable_op_determinism()
         if not config.dataset_dir:
             raise UserError("--dataset_dir is required: the folder with train.txt that prepare_train_data wrote")
         self.examples = read_split(config.dataset_dir, "train")
@@ -40,8 +48,14 @@ class Trainer:
             self.learner = SfMLearner(config)
         except ImportError as error:
             raise UserError(f"--sampler=addons needs tensorflow-addons: {error}") from None
+        self.data_state = {
+            SEED: tf.Variable(config.seed, dtype=tf.int64, trainable=False),
+            DATA_POSITION: tf.Variable(0, dtype=tf.int64, trainable=False),
+            DATA_CHECKSUM: tf.Variable(_checksum(self.examples), dtype=tf.int64, trainable=False),
+        }
+        state = {**self.learner.state(), **self.data_state}
         self.checkpoints = Checkpoints(
-            config.checkpoint_dir, self.learner.state(), config.max_to_keep, forget=not config.continue_train
+            config.checkpoint_dir, state, config.max_to_keep, forget=not config.continue_train
         )
         self._start_from()
 
@@ -49,6 +63,11 @@ class Trainer:
     def step(self) -> int:
         """The last step that was taken."""
         return int(self.learner.global_step)
+
+    @property
+    def position(self) -> int:
+        """How many examples were seen."""
+        return int(self.data_state[DATA_POSITION])
 
     def run(self) -> None:
         """Trains to the end, or until Ctrl-C or SIGTERM, after which it saves and raises KeyboardInterrupt."""
@@ -73,7 +92,7 @@ class Trainer:
 
     def _loop(self, last: int, summaries: Summaries, bar: tqdm, stopped: list[int]) -> None:
         config = self.config
-        data = iter(batches.make_batches(config, self.examples, first_step=self.step))
+        data = iter(batches.make_batches(config, self.examples, self.step, self.position))
         started = time.time()
         while self.step < last and not stopped:
             batch = self._next_batch(data)
@@ -82,6 +101,7 @@ class Trainer:
                 summaries.write(step, *batch)
             losses = {name: float(value) for name, value in self.learner.train_step(*batch).items()}
             self._check_finite(losses)
+            self.data_state[DATA_POSITION].assign_add(config.batch_size)
             bar.update()
             bar.set_postfix(losses, refresh=False)
             if step % config.summary_freq == 0:
@@ -96,11 +116,31 @@ class Trainer:
         config, learner = self.config, self.learner
         if config.continue_train:
             if config.init_checkpoint_file:
-                learner.restore(config.init_checkpoint_file)
+                self._go_on_from(config.init_checkpoint_file)
             else:
-                self.checkpoints.restore_newest(learner.restore)
+                self.checkpoints.restore_newest(self._go_on_from)
         elif config.init_checkpoint_file:
             checkpoint.restore(config.init_checkpoint_file, learner.weights)
+
+    def _go_on_from(self, path: str) -> None:
+        """Restores a checkpoint and the place in the data where it left off; says what is not as it was."""
+        config = self.config
+        seed = int(checkpoint.read_scalar(path, SEED, config.seed))
+        if seed != config.seed:
+            raise UserError(
+                f"checkpoint {path} was trained with --seed={seed}, got --seed={config.seed}: going on would take "
+                "another order of the data"
+            )
+        if not self.learner.restore(path):
+            print(f"{path} has no state of Adam: its moments start from zero")
+        usual = self.step * config.batch_size
+        position = int(checkpoint.read_scalar(path, DATA_POSITION, usual))
+        self.data_state[DATA_POSITION].assign(position)
+        if position != usual:
+            print(f"--batch_size was not always {config.batch_size}: the data goes on after {position:,} examples")
+        ours = _checksum(self.examples)
+        if checkpoint.read_scalar(path, DATA_CHECKSUM, ours) != ours:
+            print(f"train.txt of {config.dataset_dir} was another: from here on so is the order of the data")
 
     def _introduce(self) -> None:
         nets = (self.learner.disp_net, self.learner.pose_exp_net)
@@ -114,13 +154,13 @@ class Trainer:
         try:
             return next(data)
         except tf.errors.OpError as error:
-            batches.diagnose(self.config, self.examples, self.step)
+            batches.diagnose(self.config, self.examples, self.position)
             raise UserError(f"cannot read the batch of step {self.step + 1}: {error.message}") from None
 
     def _check_finite(self, losses: dict[str, float]) -> None:
         if all(np.isfinite(value) for value in losses.values()):
             return
-        examples = batches.batch_examples(self.config, self.examples, self.step - 1)
+        examples = batches.batch_examples(self.config, self.examples, self.position)
         paths = [example.image_path(self.config.dataset_dir) for example in examples]
         found = ", ".join(f"{name} {value}" for name, value in losses.items())
         raise UserError(
@@ -134,6 +174,11 @@ class Trainer:
         step_in_epoch = self.step - (epoch - 1) * self.steps_per_epoch
         progress = f"Epoch: [{epoch:2d}] [{step_in_epoch:5d}/{self.steps_per_epoch:5d}]"
         tqdm.write(f"{progress} time: {seconds_per_step:4.4f}/it loss: {loss:.3f}")
+
+
+def _checksum(examples: list[Example]) -> int:
+    """Tells lists of examples apart, wherever they lie."""
+    return zlib.crc32("\n".join(f"{example.folder} {example.frame}" for example in examples).encode())
 
 
 @contextmanager

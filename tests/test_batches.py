@@ -114,7 +114,8 @@ def test_one_scaling_and_crop_per_batch(folder):
 def test_every_example_comes_once_an_epoch_in_another_order(folder):
     config, examples = config_for(folder), read_split(str(folder), "train")
     epochs = [
-        [e for step in range(3 * i, 3 * i + 3) for e in batches.batch_examples(config, examples, step)] for i in (0, 1)
+        [e for position in range(first, first + 6, 2) for e in batches.batch_examples(config, examples, position)]
+        for first in (0, 6)
     ]
     assert sorted(epochs[0]) == sorted(epochs[1]) == sorted(examples)
     assert epochs[0] != epochs[1]
@@ -147,10 +148,10 @@ def test_shapes_are_known_in_advance(folder):
 
 
 def test_a_whole_file_is_not_diagnosed(folder):
-    batches.diagnose(config_for(folder), read_split(str(folder), "train"), step=0)
+    batches.diagnose(config_for(folder), read_split(str(folder), "train"), position=0)
 
 
 def test_strips_of_another_size_are_named(folder):
     config = config_for(folder, seq_length=5)
     with pytest.raises(UserError, match=r"\.jpg: expected a strip of 5 frames of 64x32, 320x32 pixels, found 192x32"):
-        batches.diagnose(config, read_split(str(folder), "train"), step=0)
+        batches.diagnose(config, read_split(str(folder), "train"), position=0)

@@ -20,8 +20,13 @@ MAX_SCALING = 1.15
 _ORDER, _SCALING, _CROP, _FLIP = 0, 1, 2, 3
 
 
-def make_batches(config: TrainConfig, examples: Sequence[Example], first_step: int = 0) -> tf.data.Dataset:
+def make_batches(
+    config: TrainConfig, examples: Sequence[Example], first_step: int = 0, position: int | None = None
+) -> tf.data.Dataset:
     """An endless dataset of augmented batches, for the steps from `first_step` on.
+
+    Args:
+        position: examples that were seen before; None if every step before had this batch size too.
 
     Returns:
         (target uint8 [B, H, W, 3], sources uint8 [B, H, W, 3*N], intrinsics float32 [B, 3, 3]).
@@ -42,7 +47,7 @@ def make_batches(config: TrainConfig, examples: Sequence[Example], first_step: i
         return *split_frames(frames, config.seq_length), intrinsics
 
     end = tf.int64.max // config.batch_size
-    positions = tf.data.Dataset.range(first_step * config.batch_size, end)
+    positions = tf.data.Dataset.range(first_step * config.batch_size if position is None else position, end)
     loaded = positions.map(load, num_parallel_calls=threads, deterministic=True).batch(config.batch_size, True)
     steps = tf.data.Dataset.range(first_step, end)
     batches = tf.data.Dataset.zip((steps, loaded)).map(finish, num_parallel_calls=1).prefetch(2)
@@ -52,16 +57,16 @@ def make_batches(config: TrainConfig, examples: Sequence[Example], first_step: i
     return batches.with_options(options)
 
 
-def batch_examples(config: TrainConfig, examples: Sequence[Example], step: int) -> list[Example]:
-    """The examples that the batch of `step` is made of."""
-    positions = range(step * config.batch_size, (step + 1) * config.batch_size)
+def batch_examples(config: TrainConfig, examples: Sequence[Example], position: int) -> list[Example]:
+    """The examples of the batch that begins at `position` of the endless order."""
+    positions = range(position, position + config.batch_size)
     indices = [_shuffled_index(config.seed, tf.constant(p, tf.int64), len(examples)) for p in positions]
     return [examples[int(index)] for index in indices]
 
 
-def diagnose(config: TrainConfig, examples: Sequence[Example], step: int) -> None:
-    """Raises UserError that names what is wrong with a file of the batch of `step`, if anything is."""
-    for example in batch_examples(config, examples, step):
+def diagnose(config: TrainConfig, examples: Sequence[Example], position: int) -> None:
+    """Raises UserError that names what is wrong with a file of the batch at `position`, if anything is."""
+    for example in batch_examples(config, examples, position):
         read_intrinsics(example.camera_path(config.dataset_dir))
         path = example.image_path(config.dataset_dir)
         try:
