@@ -1,5 +1,7 @@
 """What every command shares: --help that explains, and one line with exit status 1 for a user's mistake."""
 
+from __future__ import annotations
+
 import os
 import sys
 from collections.abc import Callable, Sequence
@@ -15,8 +17,10 @@ class UserError(Exception):
     """Something the user can mend. Its text names the file or flag, what was expected and what was found."""
 
 
-def run(main: Callable[[], None], *other_mistakes: type[Exception]) -> NoReturn:
+def run(main: Callable[[], None], *other_mistakes: type[Exception], argument: str | None = None) -> NoReturn:
     """Parses the flags, runs `main` and exits; without a traceback where the mistake is the user's.
+
+    `argument` is the flag whose value may also be written without its name, anywhere between the others.
 
     Exit status: 0 when `main` returns and for --help, 130 on Ctrl-C, 1 on a wrong flag, a UserError or one of
     `other_mistakes`, which are UserErrors of other packages.
@@ -29,10 +33,13 @@ def run(main: Callable[[], None], *other_mistakes: type[Exception]) -> NoReturn:
             print(module.__doc__)
             print(flags.FLAGS.module_help(sys.argv[0] if module.__name__ == "__main__" else module.__name__))
             sys.exit(0)
+        flags.FLAGS.set_gnu_getopt(argument is not None)
         try:
             rest = flags.FLAGS(argv)
         except flags.Error as error:
             _fail(" ".join(str(error).split()) + " (--help lists the flags)")
+        if argument and len(rest) > 1 and flags.FLAGS[argument].value is None:
+            flags.FLAGS[argument].value = rest.pop(1)
         if len(rest) > 1:
             _fail(f"unexpected argument {rest[1]!r}: every option is written --name=value (--help lists the flags)")
         return rest

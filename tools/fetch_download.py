@@ -1,0 +1,156 @@
+"""A download that goes on where it was broken, and never joins the halves of two files."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import http
+import http.client
+import json
+import re
+import urllib.error
+import urllib.request
+from pathlib import Path
+from typing import NamedTuple
+
+from tqdm import tqdm
+
+from sfmlearner_tf.command import UserError
+from sfmlearner_tf.data.files import write_whole
+
+# Transfers before a broken one is left to the user.
+_TRIES = 5
+_CHUNK = 1 << 18
+
+
+class _State(NamedTuple):
+    """What is known of the file that a part belongs to.
+
+    validator: what tells this version of the file from others, if the server has such a thing. size: in bytes.
+    """
+
+    url: str
+    validator: str | None
+    size: int | None
+
+
+def download(url: str, part: Path, timeout_s: float) -> None:
+    """Brings `url` to the file `part`, of which there may be a beginning from an earlier try, even after a kill.
+
+    A broken transfer is taken up again. A server that cannot go on in the middle, or has another file by now, makes
+    the download start anew. Beside the part lies what is known of it; `discard` removes both.
+
+    Raises:
+        UserError: the server cannot be reached, has no such file or goes silent for `timeout_s`; or no place to write.
+    """
+    try:
+        for _ in range(_TRIES):
+            if _is_whole(url, part) or not _transfer(url, part, timeout_s):
+                break
+    except OSError as error:
+        raise UserError(f"{part}: cannot write the download; {error.strerror}; run again to go on") from error
+    if not _is_whole(url, part):
+        raise UserError(f"{url}: the transfer broke; {_describe(part)}")
+
+
+def discard(part: Path) -> None:
+    """Removes a part, if there is one, and what is known of it."""
+    for path in (part, _state_file(part)):
+        with contextlib.suppress(FileNotFoundError):
+            path.unlink()
+
+
+def compute_sha256(path: Path) -> str:
+    """The sum of a file as 64 hexadecimal digits."""
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while chunk := file.read(_CHUNK):
+            digest.update(chunk)
+    return digest.hexdigest()
+
+
+def _transfer(url: str, part: Path, timeout_s: float) -> bool:
+    """One request, until it ends or breaks; returns whether it brought anything on."""
+    state, start = _read_state(part), 0
+    headers = {"User-Agent": "sfmlearner_tf"}
+    if state and state.url == url and state.validator and part.exists():
+        start = part.stat().st_size
+        headers |= {"Range": f"bytes={start}-", "If-Range": state.validator} if start else {}
+    try:
+        response = urllib.request.urlopen(urllib.request.Request(url, headers=headers), timeout=timeout_s)
+    except urllib.error.HTTPError as error:
+        if error.code == http.HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE and start:
+            discard(part)
+            return True
+        raise UserError(f"{url}: expected a file, found {error.code} {error.reason}") from error
+    except (OSError, http.client.HTTPException) as error:
+        reason = getattr(error, "reason", error)
+        raise UserError(f"{url}: cannot be reached; {reason}; {_describe(part)}") from error
+    with response:
+        return _receive(url, response, part, start)
+
+
+def _receive(url: str, response: http.client.HTTPResponse, part: Path, start: int) -> bool:
+    """Writes what comes; at the end of the part where that is what the server sends, else anew."""
+    goes_on = response.status == http.HTTPStatus.PARTIAL_CONTENT
+    if goes_on and not re.match(rf"bytes {start}-", response.headers.get("Content-Range", "")):
+        discard(part)
+        return True
+    if not goes_on:
+        start = 0
+        discard(part)
+    length = response.headers.get("Content-Length")
+    state = _State(url, _find_validator(response), start + int(length) if length else None)
+    # Before the first byte: a part without its state cannot be gone on with.
+    write_whole(str(_state_file(part)), json.dumps(state._asdict()).encode())
+    ended = _append(response, part, start, state.size)
+    size = part.stat().st_size
+    if ended and state.size is None:
+        write_whole(str(_state_file(part)), json.dumps(state._replace(size=size)._asdict()).encode())
+    return size > start
+
+
+def _append(response: http.client.HTTPResponse, part: Path, start: int, size: int | None) -> bool:
+    """Writes what comes to the end of the part; returns False where the connection breaks or goes silent."""
+    progress = tqdm(desc="downloading", total=size, initial=start, unit="B", unit_scale=True, disable=None)
+    with part.open("ab") as file, progress:
+        while True:
+            try:
+                chunk = response.read1(_CHUNK)
+            except (OSError, http.client.HTTPException):
+                return False
+            if not chunk:
+                return True
+            file.write(chunk)
+            progress.update(len(chunk))
+
+
+def _find_validator(response: http.client.HTTPResponse) -> str | None:
+    tag = response.headers.get("ETag")
+    # A weak tag stays where bytes change a little.
+    return tag if tag and not tag.startswith("W/") else response.headers.get("Last-Modified")
+
+
+def _is_whole(url: str, part: Path) -> bool:
+    state = _read_state(part)
+    return state is not None and state.url == url and part.exists() and part.stat().st_size == state.size
+
+
+def _read_state(part: Path) -> _State | None:
+    try:
+        return _State(**json.loads(_state_file(part).read_text(encoding="utf-8")))
+    except (OSError, ValueError, TypeError):
+        return None
+
+
+def _state_file(part: Path) -> Path:
+    return part.with_name(f"{part.name}.json")
+
+
+def _describe(part: Path) -> str:
+    """What is there already, and what to do about it."""
+    state = _read_state(part)
+    if not state or not part.exists():
+        return "nothing was downloaded"
+    size = f"{part.stat().st_size} of {state.size or 'an unknown number of'} bytes"
+    return f"{size} are there; run again to {'go on' if state.validator else 'start anew'}"

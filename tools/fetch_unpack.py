@@ -1,0 +1,106 @@
+"""Archives unpacked with care: nothing outside the folder, no links, and all or nothing."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import shutil
+import stat
+import tarfile
+import zipfile
+import zlib
+from collections.abc import Generator
+from pathlib import Path, PurePosixPath
+from typing import IO
+
+from sfmlearner_tf.command import UserError
+
+_TAR_ENDINGS = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz")
+_ENDINGS = (*_TAR_ENDINGS, ".zip")
+# In the folder: the sum of the archive and the sizes of its files.
+_RECORD = ".fetched.json"
+# What the readers of archives raise for a damaged one, one with a password, or for want of space.
+_ERRORS = (tarfile.TarError, zipfile.BadZipFile, zlib.error, EOFError, RuntimeError, NotImplementedError, OSError)
+
+
+def strip_ending(name: str) -> str | None:
+    """The name of an archive without its ending; None for a file that is no archive."""
+    return next((name[: -len(ending)] for ending in _ENDINGS if name.lower().endswith(ending)), None)
+
+
+def unpack(archive: Path, name: str, sha256: str, folder: Path) -> None:
+    """Unpacks an archive, of the kind that the ending of `name` says, into a new folder.
+
+    Raises:
+        UserError: it is damaged or holds nothing; a member is a link or a device, or would lie outside the folder; or
+            there is no place to write.
+    """
+    aside = folder.with_name(f".{folder.name}.unpacking")
+    shutil.rmtree(aside, ignore_errors=True)
+    members = _list_zip(archive) if name.lower().endswith(".zip") else _list_tar(archive)
+    try:
+        with contextlib.closing(members):
+            for member, content in members:
+                path = aside / _check_name(member)
+                path.parent.mkdir(parents=True, exist_ok=True)
+                with content, path.open("xb") as file:
+                    shutil.copyfileobj(content, file)
+        sizes = {str(path.relative_to(aside)): path.stat().st_size for path in list_files(aside)}
+        if not sizes:
+            raise UserError("expected an archive of files, found none in it")
+        (aside / _RECORD).write_text(json.dumps({"sha256": sha256, "sizes": sizes}), encoding="utf-8")
+        aside.rename(folder)
+    except (UserError, *_ERRORS) as error:
+        raise UserError(f"{name}: cannot be unpacked into {folder}; {str(error).splitlines()[0]}") from error
+    finally:
+        shutil.rmtree(aside, ignore_errors=True)
+
+
+def read_sum(folder: Path) -> str | None:
+    """The SHA-256 sum of the archive that a folder was unpacked from; None where nothing says.
+
+    Raises UserError for a file that is gone or has another size by now.
+    """
+    try:
+        record = json.loads((folder / _RECORD).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    for name, size in record["sizes"].items():
+        path = folder / name
+        if not path.is_file() or path.stat().st_size != size:
+            raise UserError(f"{path}: expected the file as it was fetched, found it changed; remove {folder} first")
+    return record["sha256"]
+
+
+def list_files(folder: Path) -> list[Path]:
+    """All files that were in the archive, in order."""
+    return sorted(path for path in folder.rglob("*") if path.is_file() and path.name != _RECORD)
+
+
+def _list_tar(archive: Path) -> Generator[tuple[str, IO[bytes]], None, None]:
+    with tarfile.open(archive) as tar:
+        for member in tar:
+            if member.isdir():
+                continue
+            content = tar.extractfile(member) if member.isfile() else None
+            if content is None:
+                raise UserError(f"expected files and folders, found a link or device: {member.name!r}")
+            yield member.name, content
+
+
+def _list_zip(archive: Path) -> Generator[tuple[str, IO[bytes]], None, None]:
+    with zipfile.ZipFile(archive) as file:
+        for member in file.infolist():
+            if member.is_dir():
+                continue
+            if stat.S_ISLNK(member.external_attr >> 16):
+                raise UserError(f"expected files and folders, found a link: {member.filename!r}")
+            yield member.filename, file.open(member)
+
+
+def _check_name(member: str) -> PurePosixPath:
+    """The path of a member below the folder. Raises UserError where it leads out of it."""
+    path = PurePosixPath(member.replace("\\", "/"))
+    if path.is_absolute() or ".." in path.parts or ":" in member:
+        raise UserError(f"expected members inside its folder, found {member!r}")
+    return path
