@@ -46,6 +46,14 @@ def compute_snippet_ate(gt: np.ndarray, pred: np.ndarray) -> float:
     return float(np.sqrt(np.sum(error**2))) / len(gt)
 
 
+def compute_translation_error(gt: np.ndarray, pred: np.ndarray) -> float:
+    """Norm of the error of translations [N, 3] over the norm of the true ones, after the one scale that fits best.
+
+    1 for a prediction of no motion at all. The true motion must not be 0.
+    """
+    return float(np.linalg.norm(compute_scale(gt, pred) * pred - gt) / np.linalg.norm(gt))
+
+
 def compute_ate_rmse(gt: np.ndarray, pred: np.ndarray) -> float:
     """The root mean square distance of two whole trajectories' positions [N, 3], metres, as they are (no alignment)."""
     return float(np.sqrt(np.mean(np.sum((gt - pred) ** 2, axis=1))))

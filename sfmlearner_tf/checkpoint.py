@@ -24,8 +24,10 @@ GLOBAL_STEP = "train_op/global_step"
 # The range of disparity that the weights were trained for; files of 2017 do not tell, and have DispNet's default.
 MIN_DISP = "train_op/min_disp"
 LATEST = "model.latest"
-# A second name of the old model.latest, there only while a new one takes its place.
-_REPLACED = "model.latest-replaced"
+# Beside the line of checkpoints: never gone on from by itself, so the state file does not list it.
+BEST = "model.best"
+# Ends the second name of a checkpoint, there only while a new one takes its place.
+_REPLACED = "-replaced"
 _STATE_FILE = "checkpoint"
 # Folders that files are written aside in; a killed process leaves one behind.
 _ASIDE = ".writing-"
@@ -63,6 +65,10 @@ class Checkpoints:
         """Saves `model.latest` in place of the one before; returns its path."""
         return self._save(LATEST)
 
+    def save_best(self) -> str:
+        """Saves `model.best` in place of the one before; returns its path."""
+        return self._save(BEST)
+
     def restore_newest(self, restore: Callable[[str], object]) -> str:
         """Calls `restore` with the newest checkpoint; where it is damaged, with the one before, and says so.
 
@@ -91,7 +97,7 @@ class Checkpoints:
         """Those that the state file lists, and those that a process put in place right before it was killed."""
         names = list(reversed(self._names))
         after_latest = names.index(LATEST) + 1 if LATEST in names else len(names)
-        unlisted = [name for name in (LATEST, _REPLACED) if name not in names]
+        unlisted = [name for name in (LATEST, LATEST + _REPLACED) if name not in names]
         whole = [name for name in unlisted if _is_whole(os.path.join(self.folder, name))]
         return names[:after_latest] + whole + names[after_latest:]
 
@@ -105,7 +111,9 @@ class Checkpoints:
             with _lock(self.folder), tempfile.TemporaryDirectory(prefix=_ASIDE, dir=self.folder) as aside:
                 _write(os.path.join(aside, name), self.variables)
                 self._put_in_place(aside, name)
-                self._record(aside, name)
+                if name != BEST:
+                    self._record(aside, name)
+                _remove(path + _REPLACED)
         except (OSError, *_READ_ERRORS) as error:
             raise UserError(f"cannot save {path}: {str(error).splitlines()[0]}; earlier ones are kept") from None
         return path
@@ -114,10 +122,10 @@ class Checkpoints:
         path = os.path.join(self.folder, name)
         if _is_whole(path):
             # Replacing two files is not one act: the old pair stays reachable until the new one is whole.
-            _remove(os.path.join(self.folder, _REPLACED))
+            _remove(path + _REPLACED)
             with suppress(OSError):  # a file system without hard links
                 for suffix in _SUFFIXES:
-                    os.link(path + suffix, os.path.join(self.folder, _REPLACED + suffix))
+                    os.link(path + suffix, path + _REPLACED + suffix)
             os.remove(path + ".index")
         for suffix in _SUFFIXES:
             os.replace(os.path.join(aside, name + suffix), path + suffix)
@@ -132,7 +140,7 @@ class Checkpoints:
         os.replace(state_file, os.path.join(self.folder, _STATE_FILE))
         _force_to_disk(self.folder)
         self._names = names
-        for other in [*dropped, _REPLACED]:
+        for other in dropped:
             _remove(os.path.join(self.folder, other))
 
 

@@ -91,6 +91,21 @@ class TrainConfig:
         above=0, at_most=1,
     )  # fmt: skip
     lr_decay_factor: float = _option(0.25, "What the learning rate is multiplied by then.", above=0, at_most=1)
+    val_freq: int = _option(
+        5000, "Steps between two validations on val.txt of dataset_dir; 0 leaves validation out.", at_least=0
+    )
+    val_examples: int = _option(200, "Examples of a validation at most, evenly spread.", at_least=1)
+    val_kitti_dir: str = _option(
+        "", "Folder of KITTI raw with velodyne_points or proj_depth, and oxts: validation then also measures Abs Rel "
+        "and the translation error there."
+    )  # fmt: skip
+    val_files: str = _option(
+        "", "List of image files relative to val_kitti_dir, one a line; without it the frames of val.txt."
+    )
+    best_metric: str = _option(
+        "total", "Metric of validation whose smallest value is kept as model.best.",
+        choices=("total", "pixel", "abs_rel", "translation_error"),
+    )  # fmt: skip
     on_collapse: str = _option(
         "warn", "What to do when training goes wrong, such as depth turning constant: warn, or stop.",
         choices=("warn", "stop"),
@@ -112,6 +127,8 @@ class TrainConfig:
                 raise ValueError(f"{name} must be {problem}, got {getattr(self, name)!r}")
         if self.sampler == "addons" and self.jit_compile:
             raise ValueError("sampler must be 'native' with jit_compile, got 'addons': XLA cannot compile it")
+        if self.best_metric in ("abs_rel", "translation_error") and not self.val_kitti_dir:
+            raise ValueError(f"best_metric must be total or pixel without val_kitti_dir, got {self.best_metric!r}")
 
     @classmethod
     def from_preset(cls, preset: str, **options: Any) -> TrainConfig:

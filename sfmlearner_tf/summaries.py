@@ -50,6 +50,13 @@ class Summaries:
                         tf.summary.image(f"scale{scale}_exp_mask_{i}", objective.masks[scale][..., i : i + 1])
         self.writer.flush()
 
+    def write_validation(self, step: int, metrics: dict[str, float]) -> None:
+        """Writes what validation measured, under tags of its own."""
+        with self.writer.as_default(step=step):
+            for name, value in metrics.items():
+                tf.summary.scalar(f"validation/{name}", value)
+        self.writer.flush()
+
     def close(self) -> None:
         self.writer.close()
 

@@ -18,10 +18,13 @@ from sfmlearner_tf import checkpoint
 from sfmlearner_tf.checkpoint import Checkpoints
 from sfmlearner_tf.command import UserError
 from sfmlearner_tf.config import TrainConfig
+from sfmlearner_tf.curves import Curves
 from sfmlearner_tf.data import batches
 from sfmlearner_tf.data.formatted import Example, read_split
 from sfmlearner_tf.learner import SfMLearner
 from sfmlearner_tf.summaries import Summaries
+from sfmlearner_tf.validation import Validator
+from sfmlearner_tf.watchdogs import Watchdogs
 
 # What a checkpoint says about the data: the seed of its order, how many examples were seen, and which there are.
 SEED = "train_op/seed"
@@ -58,6 +61,10 @@ class Trainer:
             config.checkpoint_dir, state, config.max_to_keep, forget=not config.continue_train
         )
         self._start_from()
+        self.validator = (
+            Validator(config, self.learner) if config.val_freq and config.val_freq < config.max_steps else None
+        )
+        self.watchdogs = Watchdogs(config.watch_after)
 
     @property
     def step(self) -> int:
@@ -93,14 +100,14 @@ class Trainer:
     def _loop(self, last: int, summaries: Summaries, bar: tqdm, stopped: list[int]) -> None:
         config = self.config
         data = iter(batches.make_batches(config, self.examples, self.step, self.position))
+        curves = Curves(config.checkpoint_dir, last_step=self.step)
         started = time.time()
         while self.step < last and not stopped:
             batch = self._next_batch(data)
             step = self.step + 1
             if step % config.summary_freq == 0:
                 summaries.write(step, *batch)
-            losses = {name: float(value) for name, value in self.learner.train_step(*batch).items()}
-            self._check_finite(losses)
+            losses = self._train(step, batch)
             self.data_state[DATA_POSITION].assign_add(config.batch_size)
             bar.update()
             bar.set_postfix(losses, refresh=False)
@@ -111,6 +118,32 @@ class Trainer:
                 self.checkpoints.save_latest()
             if step % self.steps_per_epoch == 0:
                 self.checkpoints.save_step(step)
+            if self.validator and step % config.val_freq == 0:
+                self._validate(self.validator, curves, summaries)
+
+    def _train(self, step: int, batch: tuple[tf.Tensor, ...]) -> dict[str, float]:
+        """One step; its losses."""
+        if step % self.config.watch_freq:
+            losses = _to_floats(self.learner.train_step(*batch))
+            self._check_finite(losses)
+            return losses
+        losses, signs = map(_to_floats, self.learner.watched_step(*batch))
+        self._check_finite(losses)
+        for alarm in self.watchdogs.look(step, signs):
+            if self.config.on_collapse == "stop":
+                raise UserError(f"{alarm} (stopped by --on_collapse=stop; the last checkpoint stays as it is)")
+            tqdm.write(f"warning: {alarm}")
+        return losses
+
+    def _validate(self, validator: Validator, curves: Curves, summaries: Summaries) -> None:
+        """Measures, tells, draws, and keeps the best weights."""
+        metrics, metric = validator.measure(), self.config.best_metric
+        is_best = metrics.get(metric, math.inf) < curves.best(metric)
+        curves.add(self.step, metrics)
+        summaries.write_validation(self.step, metrics)
+        kept = f", the best {metric} so far: kept as {self.checkpoints.save_best()}" if is_best else ""
+        found = ", ".join(f"{name} {value:.4g}" for name, value in metrics.items())
+        tqdm.write(f"validation at step {self.step}: {found}{kept}")
 
     def _start_from(self) -> None:
         config, learner = self.config, self.learner
@@ -174,6 +207,10 @@ class Trainer:
         step_in_epoch = self.step - (epoch - 1) * self.steps_per_epoch
         progress = f"Epoch: [{epoch:2d}] [{step_in_epoch:5d}/{self.steps_per_epoch:5d}]"
         tqdm.write(f"{progress} time: {seconds_per_step:4.4f}/it loss: {loss:.3f}")
+
+
+def _to_floats(scalars: dict[str, tf.Tensor]) -> dict[str, float]:
+    return {name: float(value) for name, value in scalars.items()}
 
 
 def _checksum(examples: list[Example]) -> int:

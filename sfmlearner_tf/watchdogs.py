@@ -31,9 +31,15 @@ class Watch(NamedTuple):
 WATCHES = (
     Watch(
         "depth_spread",
-        lambda spread: spread < 0.02,
+        lambda spread: spread < 0.01,
         "depth is constant over the image: log depth spreads by {:.2g}",
         "too large a --smooth_weight or --learning_rate, or frames without parallax",
+    ),
+    Watch(
+        "depth_spread",
+        lambda spread: spread > 2,
+        "depth has only extremes, nearest and farthest: log depth spreads by {:.2g}",
+        "too large a --learning_rate, or things that move along with the camera",
     ),
     Watch(
         "translation",

@@ -14,6 +14,7 @@ import imageio.v2 as imageio
 import numpy as np
 
 from kitti_eval.depth_metrics import compute_depth_errors, scale_and_clip
+from kitti_eval.pose_metrics import compute_translation_error
 from sfmlearner_tf.data.oxts import read_camera_poses
 
 MIN_DEPTH_M, MAX_DEPTH_M = 1e-3, 80.0
@@ -63,12 +64,6 @@ def compute_errors(triplets: Sequence[Triplet], depths: Sequence[np.ndarray], mo
         abs_rels.append(compute_depth_errors(truth, scaled).abs_rel)
         translation_errors.append(compute_translation_error(triplet.translations_m, motion))
     return Errors(float(np.mean(abs_rels)), float(np.mean(translation_errors)))
-
-
-def compute_translation_error(truth: np.ndarray, predicted: np.ndarray) -> float:
-    """Norm of the error over the norm of the motion, after the scale that fits best; 1 for no motion at all."""
-    scale = np.sum(truth * predicted) / max(np.sum(predicted**2), 1e-20)
-    return float(np.linalg.norm(scale * predicted - truth) / np.linalg.norm(truth))
 
 
 def mean_depth(triplets: Sequence[Triplet]) -> np.ndarray:

@@ -57,6 +57,16 @@ def make_batches(
     return batches.with_options(options)
 
 
+def make_plain_batches(config: TrainConfig, examples: Sequence[Example]) -> tf.data.Dataset:
+    """The examples once, in their order, as they are; shapes as of `make_batches`, the last batch may be smaller."""
+    paths = [(example.image_path(config.dataset_dir), example.camera_path(config.dataset_dir)) for example in examples]
+
+    def load(path: tf.Tensor) -> tuple[tf.Tensor, ...]:
+        return *split_frames(load_frames(path[0], config), config.seq_length), load_intrinsics(path[1])
+
+    return tf.data.Dataset.from_tensor_slices(paths).map(load, num_parallel_calls=2).batch(config.batch_size)
+
+
 def batch_examples(config: TrainConfig, examples: Sequence[Example], position: int) -> list[Example]:
     """The examples of the batch that begins at `position` of the endless order."""
     positions = range(position, position + config.batch_size)

@@ -1,0 +1,72 @@
+"""What validation measured, step by step: a CSV and a picture beside the checkpoints."""
+
+from __future__ import annotations
+
+import csv
+import io
+import math
+import os
+
+from sfmlearner_tf.command import UserError
+from sfmlearner_tf.data.files import write_whole
+
+CSV_NAME, PNG_NAME = "validation.csv", "validation.png"
+
+
+class Curves:
+    """The rows of a folder's validation.csv, one a validation: step and metrics by name.
+
+    Args:
+        folder: where they lie.
+        last_step: rows of later steps are dropped: they belong to a run that is not gone on with. 0 drops all.
+    """
+
+    def __init__(self, folder: str, last_step: int) -> None:
+        self.folder = folder
+        self.rows = [row for row in _read(os.path.join(folder, CSV_NAME)) if row["step"] <= last_step]
+
+    def best(self, metric: str) -> float:
+        """The smallest value of a metric so far, infinite where there is none."""
+        return min((row.get(metric, math.inf) for row in self.rows), default=math.inf)
+
+    def add(self, step: int, metrics: dict[str, float]) -> None:
+        """Adds a row and writes both files. Raises UserError where they cannot be written."""
+        self.rows.append({"step": float(step), **metrics})
+        names = list(dict.fromkeys(name for row in self.rows for name in row))
+        text = io.StringIO()
+        writer = csv.DictWriter(text, names, lineterminator="\n")
+        writer.writeheader()
+        writer.writerows({**row, "step": int(row["step"])} for row in self.rows)
+        try:
+            write_whole(os.path.join(self.folder, CSV_NAME), text.getvalue().encode())
+            write_whole(os.path.join(self.folder, PNG_NAME), self._draw(names[1:]))
+        except OSError as error:
+            raise UserError(f"cannot write {os.path.join(self.folder, CSV_NAME)}: {error.strerror}") from None
+
+    def _draw(self, names: list[str]) -> bytes:
+        """The picture, PNG: one small plot a metric."""
+        from matplotlib.figure import Figure
+
+        columns = min(3, len(names))
+        figure = Figure(figsize=(3.6 * columns, 2.6 * math.ceil(len(names) / columns)), layout="constrained")
+        axes = figure.subplots(math.ceil(len(names) / columns), columns, squeeze=False).flat
+        for axis, name in zip(axes, names):
+            points = [(row["step"], row[name]) for row in self.rows if name in row]
+            axis.plot(*zip(*points), marker=".")
+            axis.set(title=name, xlabel="step")
+            axis.grid(alpha=0.3)
+        for axis in list(axes)[len(names) :]:
+            axis.set_axis_off()
+        content = io.BytesIO()
+        figure.savefig(content, format="png", dpi=110)
+        return content.getvalue()
+
+
+def _read(path: str) -> list[dict[str, float]]:
+    try:
+        with open(path, newline="", encoding="utf-8") as file:
+            return [{name: float(value) for name, value in row.items() if value} for row in csv.DictReader(file)]
+    except FileNotFoundError:
+        return []
+    except (OSError, ValueError, TypeError) as error:
+        raise UserError(f"{path}: expected a CSV of numbers that an earlier run wrote; {error}") from None

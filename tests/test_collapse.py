@@ -1,0 +1,91 @@
+"""Every watchdog on a training run that is made to fail in its way."""
+
+import re
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from formatted_data import write_formatted_data
+from sfmlearner_tf import TrainConfig
+from sfmlearner_tf.command import UserError
+from sfmlearner_tf.data.formatted import Example, write_example
+from sfmlearner_tf.trainer import Trainer
+
+
+def trainer(dataset_dir, checkpoint_dir, **options):
+    settings = {"batch_size": 2, "img_height": 32, "img_width": 64, "watch_freq": 1, "watch_after": 0, **options}
+    return Trainer(TrainConfig(dataset_dir=str(dataset_dir), checkpoint_dir=str(checkpoint_dir), **settings))
+
+
+def write_frames(folder, examples):
+    """Formatted data of the given frames: for each example its three frames uint8 [32, 64, 3]."""
+    lines = []
+    for number, frames in enumerate(examples):
+        example = Example("drive", f"{number:010d}")
+        write_example(str(folder), example, [Image.fromarray(frame) for frame in frames], (38.0, 38.0, 32.0, 16.0))
+        lines.append(f"{example.folder} {example.frame}\n")
+    (folder / "train.txt").write_text("".join(lines))
+
+
+def warnings(capsys):
+    return re.findall(r"^warning: step \d+: ([a-z ]+)", capsys.readouterr().out, re.MULTILINE)
+
+
+def noise(seed):
+    return np.random.RandomState(seed).randint(0, 256, (32, 64, 3)).astype(np.uint8)
+
+
+def test_frames_that_stand_still(tmp_path, capsys):
+    write_frames(tmp_path, [[noise(seed)] * 3 for seed in range(4)])
+    run = trainer(tmp_path, tmp_path / "checkpoints", learning_rate=1e-8, max_steps=14)
+    for scale in range(1, 5):  # networks that see nothing
+        run.learner.weights[f"depth_net/disp{scale}/weights"].assign(np.zeros((3, 3, [16, 32, 64, 128][scale - 1], 1)))
+    run.learner.weights["pose_exp_net/pose/pred/weights"].assign(np.zeros((1, 1, 256, 12)))
+    run.run()
+    found = " ".join(warnings(capsys))
+    assert "are the same picture" not in found  # the line starts with a number
+    assert "depth is constant over the image" in found
+    assert "the camera does not move" in found
+
+
+def test_identical_frames_are_told_from_the_start(tmp_path, capsys):
+    write_frames(tmp_path, [[noise(seed)] * 3 for seed in range(4)])
+    trainer(tmp_path, tmp_path / "checkpoints", watch_after=500, max_steps=12).run()
+    (line,) = [line for line in capsys.readouterr().out.splitlines() if line.startswith("warning")]
+    assert "step 10: 100% of the examples have target and sources that are the same picture; usual cause: " in line
+
+
+def test_exploding_poses(tmp_path, capsys):
+    write_formatted_data(tmp_path)
+    trainer(tmp_path, tmp_path / "warned", learning_rate=0.1, max_steps=14).run()
+    found = warnings(capsys)
+    assert found.count("poses explode") == 2  # translation and rotation
+    assert "most pixels are warped to outside the source image" in found
+    assert "depth has only extremes" in found
+    stopped = trainer(tmp_path, tmp_path / "stopped", learning_rate=0.1, max_steps=100, on_collapse="stop")
+    with pytest.raises(UserError, match=r"step 10: .*; usual cause: .*--on_collapse=stop"):
+        stopped.run()
+    assert stopped.step == 10
+    names = {path.name for path in (tmp_path / "stopped").glob("*.index")}
+    assert names == {"model-3.index", "model-6.index", "model-9.index"}  # of whole epochs, before the alarm
+
+
+def test_masks_that_explain_nothing(tmp_path, capsys):
+    write_formatted_data(tmp_path)
+    run = trainer(tmp_path, tmp_path / "checkpoints", learning_rate=0.003, explain_reg_weight=1e-6, max_steps=18)
+    run.run()
+    assert "the explainability masks are " in warnings(capsys)
+
+
+def test_exploding_gradient(tmp_path, capsys):
+    # Grey frames have nothing to warp; the one example of black and white stripes comes once in twelve steps.
+    grey = np.full((32, 64, 3), 127, np.uint8)
+    stripes = [
+        np.roll(np.tile(np.uint8([[[0] * 3]] * 8 + [[[255] * 3]] * 8).reshape(1, 16, 3), (32, 4, 1)), shift, 1)
+        for shift in (0, 3, 6)
+    ]
+    write_frames(tmp_path, [[grey] * 3] * 11 + [stripes])
+    run = trainer(tmp_path, tmp_path / "checkpoints", batch_size=1, smooth_weight=0, learning_rate=1e-6, max_steps=30)
+    run.run()
+    assert "the gradient explodes" in warnings(capsys)

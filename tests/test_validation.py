@@ -1,0 +1,141 @@
+import numpy as np
+import pytest
+import tensorflow as tf
+from PIL import Image
+
+from formatted_data import write_formatted_data
+from kitti_eval.depth_metrics import compute_depth_errors
+from lidar_tree import DRIVE, HEIGHT, PROJECTION, WIDTH, make_scan, name_image, write_lidar_drive
+from sfmlearner_tf import SfMLearner, TrainConfig
+from sfmlearner_tf.checkpoint import Checkpoints
+from sfmlearner_tf.command import UserError
+from sfmlearner_tf.trainer import Trainer
+from sfmlearner_tf.validation import Validator
+
+
+@pytest.fixture(scope="module")
+def dataset_dir(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("formatted")
+    write_formatted_data(folder, count=6)
+    (folder / "val.txt").write_text("".join((folder / "train.txt").read_text().splitlines(keepends=True)[:3]))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def kitti_dir(tmp_path_factory):
+    """A drive of five frames, lidar for each, that moves 0.5 m a frame straight ahead."""
+    folder = tmp_path_factory.mktemp("kitti_raw")
+    write_lidar_drive(folder, range(5))
+    date = folder / "2011_09_26"
+    (date / "calib_imu_to_velo.txt").write_text("R: 1 0 0 0 1 0 0 0 1\nT: 0 0 0\n")
+    random = np.random.RandomState(0)
+    for frame in range(5):
+        path = folder / name_image(frame)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(random.randint(0, 256, (HEIGHT, WIDTH, 3)).astype(np.uint8)).save(path)
+        oxts = date / DRIVE / "oxts" / "data" / f"{frame:010d}.txt"
+        oxts.parent.mkdir(parents=True, exist_ok=True)
+        # Eastwards at the equator: a degree of longitude is 6378137 m times pi / 180.
+        oxts.write_text(" ".join(map(str, [0, np.degrees(0.5 * frame / 6378137), 0] + [0] * 27)) + "\n")
+    listed = folder / "files.txt"
+    listed.write_text("".join(name_image(frame) + "\n" for frame in range(5)))
+    return folder
+
+
+def config_for(dataset_dir, **options):
+    settings = {"batch_size": 2, "img_height": 32, "img_width": 64, "max_steps": 4, **options}
+    return TrainConfig(dataset_dir=str(dataset_dir), **settings)
+
+
+def decode_jpeg(path):
+    return tf.io.decode_jpeg(path.read_bytes()).numpy()
+
+
+def test_losses_are_the_means_over_val_txt(dataset_dir):
+    config = config_for(dataset_dir)
+    learner = SfMLearner(config)
+    strips = [
+        np.stack(np.split(decode_jpeg(dataset_dir / "drive" / f"{number:010d}.jpg"), 3, axis=1))
+        for number in range(3)
+    ]
+    intrinsics = np.float32([[[0.6 * 64, 0, 32], [0, 0.6 * 64, 16], [0, 0, 1]]])
+    expected = [
+        learner.forward(strip[1:2], np.concatenate([strip[0:1], strip[2:3]], -1), intrinsics)["losses"]
+        for strip in strips
+    ]
+    found = Validator(config, learner).measure()
+    assert set(found) == {"total", "pixel", "smooth", "explain"}
+    for name, value in found.items():
+        np.testing.assert_allclose(value, np.mean([losses[name] for losses in expected]), rtol=1e-3, err_msg=name)
+
+
+def test_errors_against_a_kitti_raw_tree(dataset_dir, kitti_dir):
+    config = config_for(dataset_dir, val_kitti_dir=str(kitti_dir), val_files=str(kitti_dir / "files.txt"))
+    learner = SfMLearner(config)
+    # A pose network that always sees 2 units of motion straight ahead has no error, whatever the unit.
+    for name, variable in learner.pose_exp_net.release_variables().items():
+        if "pose/pred" in name:
+            variable.assign(np.zeros(variable.shape, np.float32))
+    biases = np.float32([0, 0, 200, 0, 0, 0, 0, 0, -200, 0, 0, 0])
+    learner.weights["pose_exp_net/pose/pred/biases"].assign(biases)
+    found = Validator(config, learner).measure()
+    np.testing.assert_allclose(found["translation_error"], 0, atol=1e-4)
+
+    from kitti_eval.depth_ground_truth import project_lidar
+
+    errors = []
+    for frame in (1, 2, 3):  # those with neighbours
+        truth = project_lidar(make_scan(frame), PROJECTION)
+        image = Image.open(kitti_dir / name_image(frame)).resize((64, 32), Image.Resampling.LANCZOS)
+        depth = learner.predict_depth(np.asarray(image)[None]).numpy()[0, ..., 0]
+        depth = np.asarray(Image.fromarray(depth).resize((WIDTH, HEIGHT), Image.Resampling.BILINEAR))
+        rows, columns = np.nonzero((truth > 1e-3) & (truth < 80))
+        inside = (rows >= int(0.40810811 * HEIGHT)) & (rows < int(0.99189189 * HEIGHT))
+        inside &= (columns >= int(0.03594771 * WIDTH)) & (columns < int(0.96405229 * WIDTH))
+        gt_m, pred = truth[rows[inside], columns[inside]], depth[rows[inside], columns[inside]]
+        errors.append(compute_depth_errors(gt_m, pred * np.median(gt_m) / np.median(pred)).abs_rel)
+    np.testing.assert_allclose(found["abs_rel"], np.mean(errors), rtol=0.02)
+
+
+def test_mistakes_are_named(dataset_dir, kitti_dir, tmp_path):
+    def validator(**options):
+        config = config_for(dataset_dir, **options)
+        return Validator(config, SfMLearner(config))
+
+    with pytest.raises(UserError, match=r"--val_kitti_dir=.*nowhere: expected the folder of KITTI raw"):
+        validator(val_kitti_dir=str(tmp_path / "nowhere"))
+    # The frames of val.txt are not those of this tree.
+    with pytest.raises(UserError, match="expected the 3 listed frames with neighbours, found none"):
+        validator(val_kitti_dir=str(kitti_dir))
+    with pytest.raises(UserError, match=r"--val_files: .*list\.txt"):
+        validator(val_kitti_dir=str(kitti_dir), val_files=str(tmp_path / "list.txt"))
+    with pytest.raises(ValueError, match="best_metric must be total or pixel without val_kitti_dir"):
+        TrainConfig(best_metric="abs_rel")
+
+
+def test_training_keeps_the_best_and_the_curves(dataset_dir, kitti_dir, tmp_path, capsys):
+    options = {
+        "checkpoint_dir": str(tmp_path),
+        "val_freq": 1,
+        "val_kitti_dir": str(kitti_dir),
+        "val_files": str(kitti_dir / "files.txt"),
+        "learning_rate": 0.001,
+    }
+    Trainer(config_for(dataset_dir, **options)).run()
+    Trainer(config_for(dataset_dir, continue_train=True, **{**options, "max_steps": 6})).run()
+    printed = [line for line in capsys.readouterr().out.splitlines() if line.startswith("validation at step")]
+    rows = np.genfromtxt(tmp_path / "validation.csv", delimiter=",", names=True)
+    assert rows["step"].tolist() == [1, 2, 3, 4, 5]
+    assert rows.dtype.names == ("step", "total", "pixel", "smooth", "explain", "abs_rel", "translation_error")
+    is_best = rows["total"] == np.minimum.accumulate(rows["total"])
+    assert ["kept as" in line for line in printed] == is_best.tolist()
+    assert (tmp_path / "validation.png").stat().st_size > 1000
+
+    config = config_for(dataset_dir)
+    best = SfMLearner(config)
+    best.restore(str(tmp_path / "model.best"))
+    assert int(best.global_step) == rows["step"][np.argmin(rows["total"])]
+    np.testing.assert_allclose(Validator(config, best).measure()["total"], rows["total"].min(), rtol=1e-4)
+    assert "model.best" not in (tmp_path / "checkpoint").read_text()
+    newest = Checkpoints(str(tmp_path), best.state()).restore_newest(best.restore)
+    assert newest.endswith("model.latest")
