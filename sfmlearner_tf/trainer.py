@@ -61,9 +61,7 @@ class Trainer:
             config.checkpoint_dir, state, config.max_to_keep, forget=not config.continue_train
         )
         self._start_from()
-        self.validator = (
-            Validator(config, self.learner) if config.val_freq and config.val_freq < config.max_steps else None
-        )
+        self.validator = self._make_validator()
         self.watchdogs = Watchdogs(config.watch_after)
 
     @property
@@ -139,11 +137,23 @@ class Trainer:
         """Measures, tells, draws, and keeps the best weights."""
         metrics, metric = validator.measure(), self.config.best_metric
         is_best = metrics.get(metric, math.inf) < curves.best(metric)
+        kept = f", the best {metric} so far: kept as {self.checkpoints.save_best()}" if is_best else ""
         curves.add(self.step, metrics)
         summaries.write_validation(self.step, metrics)
-        kept = f", the best {metric} so far: kept as {self.checkpoints.save_best()}" if is_best else ""
         found = ", ".join(f"{name} {value:.4g}" for name, value in metrics.items())
         tqdm.write(f"validation at step {self.step}: {found}{kept}")
+
+    def _make_validator(self) -> Validator | None:
+        """What validates on the way; nothing where none is due or, as it can be in small data, val.txt is empty."""
+        config = self.config
+        if not 0 < config.val_freq < config.max_steps:
+            return None
+        try:
+            examples = read_split(config.dataset_dir, "val")
+        except UserError as error:
+            print(f"no validation: {error}")
+            return None
+        return Validator(config, self.learner, examples)
 
     def _start_from(self) -> None:
         config, learner = self.config, self.learner

@@ -20,7 +20,7 @@ from kitti_eval.pose_metrics import compute_translation_error
 from sfmlearner_tf.command import UserError
 from sfmlearner_tf.config import TrainConfig
 from sfmlearner_tf.data import batches
-from sfmlearner_tf.data.formatted import read_split
+from sfmlearner_tf.data.formatted import Example
 from sfmlearner_tf.data.frames import DECODE_ERRORS
 from sfmlearner_tf.data.oxts import read_camera_poses
 from sfmlearner_tf.learner import SfMLearner
@@ -39,14 +39,19 @@ class Window(NamedTuple):
 class Validator:
     """Measures how good a learner is on frames that it does not learn from.
 
+    Args:
+        config: the folders of the data, and how many frames to take.
+        learner: what is measured.
+        examples: those of val.txt.
+
     Raises:
-        UserError: val.txt or a file of val_kitti_dir is not as it must be.
+        UserError: val_kitti_dir or val_files is not as it must be.
     """
 
-    def __init__(self, config: TrainConfig, learner: SfMLearner) -> None:
+    def __init__(self, config: TrainConfig, learner: SfMLearner, examples: Sequence[Example]) -> None:
         self.config, self.learner = config, learner
-        self.examples = _spread(read_split(config.dataset_dir, "val"), config.val_examples)
-        self.windows = _find_windows(config) if config.val_kitti_dir else []
+        self.examples = _spread(examples, config.val_examples)
+        self.windows = _find_windows(config, examples) if config.val_kitti_dir else []
 
     def measure(self) -> dict[str, float]:
         """The means over the validation frames.
@@ -100,13 +105,13 @@ class Validator:
             raise UserError(f"{path}: expected an image; {error}") from None
 
 
-def _find_windows(config: TrainConfig) -> list[Window]:
+def _find_windows(config: TrainConfig, examples: Sequence[Example]) -> list[Window]:
     """The frames to evaluate, with what is known of their motion; those at a drive's ends have no neighbours."""
     tree = Path(config.val_kitti_dir)
     if not tree.is_dir():
         raise UserError(f"--val_kitti_dir={tree}: expected the folder of KITTI raw, found none")
     try:
-        listed = read_image_list(config.val_files) if config.val_files else _list_val_txt(config)
+        listed = read_image_list(config.val_files) if config.val_files else _list_images(tree, examples)
     except kitti_eval.command.UserError as error:
         raise UserError(f"--val_files: {error}") from None
     poses_of: dict[Path, np.ndarray | None] = {}
@@ -131,15 +136,13 @@ def _find_windows(config: TrainConfig) -> list[Window]:
     return windows
 
 
-def _list_val_txt(config: TrainConfig) -> list[str]:
-    """The frames of val.txt under their names in KITTI raw, such as date/drive/image_02/data/0000000005.png."""
+def _list_images(tree: Path, examples: Sequence[Example]) -> list[str]:
+    """The examples' names in KITTI raw, such as date/drive/image_02/data/0000000005.png."""
     image_files = []
-    for example in read_split(config.dataset_dir, "val"):
+    for example in examples:
         drive, camera = example.folder[:-3], example.folder[-2:]
         folder = f"{drive[:10]}/{drive}/image_{camera}/data"
-        suffix = next(
-            (s for s in (".png", ".jpg") if Path(config.val_kitti_dir, folder, example.frame + s).is_file()), ".png"
-        )
+        suffix = ".jpg" if (tree / folder / f"{example.frame}.jpg").is_file() else ".png"
         image_files.append(f"{folder}/{example.frame}{suffix}")
     return image_files
 

@@ -80,7 +80,7 @@ WATCHES = (
     ),
 )
 # How many times its usual size, the median of all looks so far, the norm of the gradient may have.
-MAX_GRADIENT_GROWTH = 100.0
+MAX_GRADIENT_GROWTH = 50.0
 
 
 class Watchdogs:

@@ -125,3 +125,13 @@ def test_a_perfect_prediction_of_another_scale():
     for kind in ("scale", "7dof"):
         assert errors[kind].ate_rmse_m == pytest.approx(0, abs=1e-6)
         assert errors[kind].segments.t_err_percent == pytest.approx(0, abs=1e-6)
+
+
+def test_translation_error_by_hand():
+    gt = np.array([[0.0, 0, 2], [0, 0, -2]])
+    assert pose_metrics.compute_translation_error(gt, 0.1 * gt) == pytest.approx(0)
+    assert pose_metrics.compute_translation_error(gt, np.zeros((2, 3))) == 1
+    # The best scale is 8/10: what is left is 0.8 to the side and 0.4 along the way, twice.
+    pred = np.array([[1.0, 0, 2], [1, 0, -2]])
+    error = np.sqrt(2 * (0.8**2 + 0.4**2)) / np.sqrt(8)
+    assert pose_metrics.compute_translation_error(gt, pred) == pytest.approx(error)

@@ -9,6 +9,7 @@ from lidar_tree import DRIVE, HEIGHT, PROJECTION, WIDTH, make_scan, name_image, 
 from sfmlearner_tf import SfMLearner, TrainConfig
 from sfmlearner_tf.checkpoint import Checkpoints
 from sfmlearner_tf.command import UserError
+from sfmlearner_tf.data.formatted import read_split
 from sfmlearner_tf.trainer import Trainer
 from sfmlearner_tf.validation import Validator
 
@@ -55,15 +56,14 @@ def test_losses_are_the_means_over_val_txt(dataset_dir):
     config = config_for(dataset_dir)
     learner = SfMLearner(config)
     strips = [
-        np.stack(np.split(decode_jpeg(dataset_dir / "drive" / f"{number:010d}.jpg"), 3, axis=1))
-        for number in range(3)
+        np.stack(np.split(decode_jpeg(dataset_dir / "drive" / f"{number:010d}.jpg"), 3, axis=1)) for number in range(3)
     ]
     intrinsics = np.float32([[[0.6 * 64, 0, 32], [0, 0.6 * 64, 16], [0, 0, 1]]])
     expected = [
         learner.forward(strip[1:2], np.concatenate([strip[0:1], strip[2:3]], -1), intrinsics)["losses"]
         for strip in strips
     ]
-    found = Validator(config, learner).measure()
+    found = Validator(config, learner, read_split(str(dataset_dir), "val")).measure()
     assert set(found) == {"total", "pixel", "smooth", "explain"}
     for name, value in found.items():
         np.testing.assert_allclose(value, np.mean([losses[name] for losses in expected]), rtol=1e-3, err_msg=name)
@@ -78,7 +78,7 @@ def test_errors_against_a_kitti_raw_tree(dataset_dir, kitti_dir):
             variable.assign(np.zeros(variable.shape, np.float32))
     biases = np.float32([0, 0, 200, 0, 0, 0, 0, 0, -200, 0, 0, 0])
     learner.weights["pose_exp_net/pose/pred/biases"].assign(biases)
-    found = Validator(config, learner).measure()
+    found = Validator(config, learner, read_split(str(dataset_dir), "val")).measure()
     np.testing.assert_allclose(found["translation_error"], 0, atol=1e-4)
 
     from kitti_eval.depth_ground_truth import project_lidar
@@ -100,7 +100,7 @@ def test_errors_against_a_kitti_raw_tree(dataset_dir, kitti_dir):
 def test_mistakes_are_named(dataset_dir, kitti_dir, tmp_path):
     def validator(**options):
         config = config_for(dataset_dir, **options)
-        return Validator(config, SfMLearner(config))
+        return Validator(config, SfMLearner(config), read_split(str(dataset_dir), "val"))
 
     with pytest.raises(UserError, match=r"--val_kitti_dir=.*nowhere: expected the folder of KITTI raw"):
         validator(val_kitti_dir=str(tmp_path / "nowhere"))
@@ -135,7 +135,17 @@ def test_training_keeps_the_best_and_the_curves(dataset_dir, kitti_dir, tmp_path
     best = SfMLearner(config)
     best.restore(str(tmp_path / "model.best"))
     assert int(best.global_step) == rows["step"][np.argmin(rows["total"])]
-    np.testing.assert_allclose(Validator(config, best).measure()["total"], rows["total"].min(), rtol=1e-4)
+    np.testing.assert_allclose(
+        Validator(config, best, read_split(str(dataset_dir), "val")).measure()["total"], rows["total"].min(), rtol=1e-4
+    )
     assert "model.best" not in (tmp_path / "checkpoint").read_text()
     newest = Checkpoints(str(tmp_path), best.state()).restore_newest(best.restore)
     assert newest.endswith("model.latest")
+
+
+def test_without_val_txt_training_goes_on_and_says_so(tmp_path, capsys):
+    write_formatted_data(tmp_path, count=2)
+    (tmp_path / "val.txt").write_text("")
+    Trainer(config_for(tmp_path, checkpoint_dir=str(tmp_path / "checkpoints"), val_freq=1, max_steps=2)).run()
+    assert "no validation: " in capsys.readouterr().out
+    assert not (tmp_path / "checkpoints" / "validation.csv").exists()

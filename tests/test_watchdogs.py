@@ -43,7 +43,9 @@ def test_each_watchdog_fires_once_and_again_after_recovery(sign, value, seen):
     watchdogs = Watchdogs()
     assert watch(watchdogs, 3 * WINDOW) == []
     (line,) = watch(watchdogs, 2 * WINDOW, first_step=2000, **{sign: value})
-    assert seen in line and "usual cause: " in line and line.startswith("step 20")
+    assert line.startswith("step 20")
+    assert seen in line
+    assert "usual cause: " in line
     assert watch(watchdogs, 2 * WINDOW, first_step=3000) == []
     assert len(watch(watchdogs, 2 * WINDOW, first_step=4000, **{sign: value})) == 1
 
@@ -85,7 +87,7 @@ def test_signs_of_a_step_equal_numpy():
     target, sources = random_images(3, 0), random_images(6, 1)
     sources[0] = np.tile(target[0], 2)  # the first example stands still
     out = SfMLearner(config).forward(target, sources, np.float32([[[40.0, 0, 32], [0, 40, 16], [0, 0, 1]]] * 2))
-    learner, losses, signs = signs_of(config, target, sources)
+    learner, _, signs = signs_of(config, target, sources)
     assert set(signs) == set(SIGNS)
     depth, poses = out["depth"][0].numpy(), out["poses"].numpy()
     np.testing.assert_allclose(signs["depth_spread"], np.log(depth).std(axis=(1, 2, 3)).mean(), rtol=1e-3)
