@@ -2,9 +2,10 @@
 
     python benchmarks/learning.py --output_dir=learning --variants=release,recommended --seeds=1,2,3
 
-The world: 24 scenes to learn from, 4 held out, 50 frames each, 64x208; batch 4, from random weights. A variant is
-release, recommended, or options joined by "+", such as release+ssim_weight=0.85+random_flip=true. A run that has its
-CSV is not run again. --report writes the table and the plot of all CSVs: docs/learning.md and docs/learning.png.
+The world: 24 scenes to learn from, 4 held out, 50 frames each, 64x208; batch 4, from random weights. A variant is a
+preset, or a preset with options changed, such as release+ssim_weight=0.85+random_flip=true. release is taken with
+--smooth_weight=0.1. A run that has its CSV in --results_dir is not run again. At the end the table and the plot of all
+CSVs are put into docs/learning.md and docs/learning.png; --variants= (none) does only that.
 """
 
 from __future__ import annotations
@@ -25,7 +26,12 @@ from sfmlearner_tf.watchdogs import SIGNS
 
 COLUMNS = ("step", "abs_rel", "translation_error", "ate_5", "pixel_loss", "seconds", *SIGNS, "alarms")
 
-_OUTPUT_DIR = flags.DEFINE_string("output_dir", "learning", "Folder of the world and of the CSVs.")
+DOCS = Path(__file__).resolve().parents[1] / "docs"
+BASELINE = "mean"  # the CSV of the trivial predictors
+TABLE_START, TABLE_END = "<!-- table -->", "<!-- end of table -->"
+
+_OUTPUT_DIR = flags.DEFINE_string("output_dir", "learning", "Folder of the world.")
+_RESULTS_DIR = flags.DEFINE_string("results_dir", str(DOCS / "learning"), "Folder of the CSVs, one a run.")
 _VARIANTS = flags.DEFINE_list("variants", ["release"], "What to train, see above.")
 _SEEDS = flags.DEFINE_list("seeds", ["1"], "Seeds of each variant.")
 _STEPS = flags.DEFINE_integer("steps", 4000, "Training steps.", lower_bound=1)
@@ -44,16 +50,16 @@ def main() -> None:
     import tensorflow as tf
 
     tf.config.threading.set_intra_op_parallelism_threads(_THREADS.value)
-    folder = Path(_OUTPUT_DIR.value)
-    drives = None
-    for seed in map(int, _SEEDS.value):
-        for variant in _VARIANTS.value:
-            path = folder / f"{variant}-{_STEPS.value}-{seed}.csv"
-            if path.exists():
-                continue
-            drives = drives or read_drives(folder)
-            rows = train(make_config(folder, variant, seed), drives)
-            write_rows(path, rows)
+    folder, results = Path(_OUTPUT_DIR.value), Path(_RESULTS_DIR.value)
+    runs = [(variant, seed) for seed in map(int, _SEEDS.value) for variant in _VARIANTS.value]
+    paths = {run: results / f"{run[0]}-{_STEPS.value}-{run[1]}.csv" for run in runs}
+    missing = [run for run in runs if not paths[run].exists()]
+    if missing:
+        drives = read_drives(folder)
+        write_rows(results / f"{BASELINE}.csv", [(0, *evaluate_trivial_predictors(folder, drives))])
+    for run in missing:
+        write_rows(paths[run], train(make_config(folder, *run), drives))
+    write_report(results)
 
 
 def make_config(folder: Path, variant: str, seed: int) -> Any:
@@ -158,6 +164,19 @@ def evaluate(learner: Any, drives: list[Drive], batch_size: int = 8) -> tuple[fl
     return (*np.mean(errors, axis=0), float(np.mean(ates)))
 
 
+def evaluate_trivial_predictors(folder: Path, drives: list[Drive]) -> tuple[float, float, float]:
+    """The same errors of the mean depth and the mean motion of the training scenes."""
+    seen, _ = demo_world.split_drives(folder / "world" / "kitti_raw")
+    triplets = [triplet for drive in seen for triplet in held_out.read_triplets(drive)]
+    depth, motion = held_out.mean_depth(triplets), held_out.mean_motion(triplets)
+    errors, ates = [], []
+    for drive in drives:
+        count = len(drive.triplets)
+        errors.append(held_out.compute_errors(drive.triplets, [depth] * count, [motion] * count))
+        ates.append(compute_ate_5(drive.poses, np.tile([*motion[1], 0, 0, 0], (count, 1))))
+    return (*np.mean(errors, axis=0), float(np.mean(ates)))
+
+
 def compute_ate_5(true_poses: np.ndarray, to_next: np.ndarray) -> float:
     """The paper's ATE over all 5-frame snippets, metres.
 
@@ -174,11 +193,69 @@ def compute_ate_5(true_poses: np.ndarray, to_next: np.ndarray) -> float:
     return float(np.mean([compute_snippet_ate(truth[:, :3, 3], found[:, :3, 3]) for truth, found in snippets]))
 
 
+def write_report(results: Path) -> None:
+    """The table of all runs, into docs/learning.md, and their curves, docs/learning.png."""
+    baseline = read_rows(results / f"{BASELINE}.csv")
+    runs: dict[tuple[str, int], list[np.ndarray]] = {}
+    for path in sorted(results.glob("*-*-*.csv")):
+        variant, count, _ = path.stem.rsplit("-", 2)
+        runs.setdefault((variant, int(count)), []).append(read_rows(path))
+    lines = [
+        "| objective | steps | seeds | Abs Rel | of mean depth's | translation error | 5-frame ATE, m | alarms |",
+        "| --- | --- | --- | --- | --- | --- | --- | --- |",
+        f"| mean depth, mean motion | | | {baseline['abs_rel'][0]:.3f} | 1 | {baseline['translation_error'][0]:.3f} | "
+        f"{baseline['ate_5'][0]:.4f} | |",
+    ]
+    for (variant, steps), found in sorted(runs.items(), key=lambda item: (-item[0][1], item[0][0])):
+        last = {name: [float(rows[name][-1]) for rows in found] for name in COLUMNS}
+        ratios = [value / baseline["abs_rel"][0] for value in last["abs_rel"]]
+        cells = [join(last["abs_rel"], 3), join(ratios, 2), join(last["translation_error"], 3), join(last["ate_5"], 4)]
+        alarms = int(sum(last["alarms"]))
+        lines.append(f"| {variant.replace('+', ', ')} | {steps} | {len(found)} | {' | '.join(cells)} | {alarms} |")
+    document = DOCS / "learning.md"
+    before, _, rest = document.read_text(encoding="utf-8").partition(TABLE_START)
+    table = "\n".join([TABLE_START, *lines, TABLE_END])
+    document.write_text(before + table + rest.partition(TABLE_END)[2], encoding="utf-8")
+    draw_curves(runs, baseline, DOCS / "learning.png")
+    print("\n".join(lines))
+
+
+def join(values: list[float], digits: int) -> str:
+    """One value, or the mean and in brackets those of each seed."""
+    if len(values) == 1:
+        return f"{values[0]:.{digits}f}"
+    return f"{np.mean(values):.{digits}f} ({', '.join(f'{value:.{digits}f}' for value in values)})"
+
+
+def draw_curves(runs: dict[tuple[str, int], list[np.ndarray]], baseline: np.ndarray, path: Path) -> None:
+    """Abs Rel, translation error and ATE over the steps, of the longest runs; a line a seed."""
+    from matplotlib.figure import Figure
+
+    longest = max(steps for _, steps in runs)
+    figure = Figure(figsize=(13, 4), layout="constrained")
+    for axis, name in zip(figure.subplots(1, 3), COLUMNS[1:4]):
+        shown = [(variant, found) for (variant, steps), found in runs.items() if steps == longest]
+        for number, (variant, found) in enumerate(shown):
+            for i, rows in enumerate(found):
+                axis.plot(rows["step"], rows[name], color=f"C{number}", marker=".", label=None if i else variant)
+        axis.axhline(baseline[name][0], color="grey", linestyle="--", label="mean depth, mean motion")
+        axis.set(title=name, xlabel="step", yscale="log")
+        axis.grid(alpha=0.3, which="both")
+    axis.legend()
+    figure.savefig(path, dpi=100)
+
+
+def read_rows(path: Path) -> np.ndarray:
+    """A CSV as a structured array with a column for each name."""
+    return np.atleast_1d(np.genfromtxt(path, delimiter=",", names=True))
+
+
 def write_rows(path: Path, rows: list[tuple]) -> None:
     """The CSV of one run, which appears when it is whole."""
+    path.parent.mkdir(parents=True, exist_ok=True)
     aside = path.with_suffix(".writing")
     with aside.open("w", newline="", encoding="utf-8") as file:
-        csv.writer(file).writerows([COLUMNS, *rows])
+        csv.writer(file, lineterminator="\n").writerows([COLUMNS[: len(rows[0])], *rows])
     aside.replace(path)
 
 
