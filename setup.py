@@ -34,6 +34,14 @@ setup(
         ],
         "video": ["imageio-ffmpeg>=0.4.9"],
         "static": ["scikit-image>=0.19"],
+        # TensorFlow itself brings TFLite's converter and interpreter.
+        "tflite": [],
+        "onnx": [
+            'tf2onnx>=1.17; python_version >= "3.10"',
+            'onnxruntime>=1.18; python_version >= "3.10"',
+            # From 1.19 on it needs an ml_dtypes that TensorFlow 2.15 does not take, and does not say so.
+            'onnx<1.19; python_version >= "3.10" and python_version < "3.12"',
+        ],
         "dev": ["pytest>=7", "pytest-xdist>=3", "hypothesis>=6", "setuptools>=64", "wheel"],
         "lint": ['ruff==0.17.*; python_version >= "3.10"', 'mypy==2.4.*; python_version >= "3.10"'],
     },

@@ -1,75 +1,222 @@
-"""SavedModel: both networks as functions that other programs can call without this package."""
+"""Both networks as functions that other programs can call without this package; SavedModel is the first format."""
 
 from __future__ import annotations
 
 import os
 import shutil
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from functools import partial
+from typing import Any, NamedTuple
 
 import tensorflow as tf
 
+from sfmlearner_tf import checkpoint
 from sfmlearner_tf.command import UserError
+from sfmlearner_tf.disp_net import MIN_DISP, DispNet
 from sfmlearner_tf.geometry import pose_vec2mat
-from sfmlearner_tf.learner import SfMLearner
+from sfmlearner_tf.layers import MIN_IMAGE_SIDE, Network
+from sfmlearner_tf.learner import SfMLearner, preprocess
+from sfmlearner_tf.pose_exp_net import PoseExpNet
+
+# Largest relative difference from the networks that is rounding.
+SAVED_MODEL_BOUND = 1e-5
+# All that an export may hold: a folder with anything else in it is never replaced.
+_SAVED_MODEL_ENTRIES = {"saved_model.pb", "variables", "assets", "fingerprint.pb"}
+_FILE_SUFFIXES = (".tflite", ".onnx")
+
+
+class Networks(NamedTuple):
+    """What is exported: the image size, and the networks that are there by their function, "depth" or "pose"."""
+
+    height: int
+    width: int
+    by_function: Mapping[str, Network]
+
+    def predict(self, function: str, inputs: Mapping[str, tf.Tensor]) -> dict[str, tf.Tensor]:
+        """What the exported function makes of uint8 images of the networks' size.
+
+        depth: images [B, H, W, 3] -> depth and disparity [B, H, W, 1], arbitrary scale.
+        pose: target [B, H, W, 3], sources [B, H, W, 3*N] -> poses [B, N, 6], target to source, as (tx, ty, tz,
+            rx, ry, rz), and the same as matrices src_T_tgt [B, N, 4, 4].
+        """
+        network = self.by_function[function]
+        if function == "depth":
+            disparity = network(preprocess(inputs["images"]))[0]
+            return {"depth": 1 / disparity, "disparity": disparity}
+        poses = network(preprocess(inputs["target"]), preprocess(inputs["sources"]))[0]
+        return {"poses": poses, "src_T_tgt": pose_vec2mat(poses)}
+
+    def input_channels(self, function: str) -> dict[str, int]:
+        """The channels of each input of the function."""
+        if function == "depth":
+            return {"images": 3}
+        return {"target": 3, "sources": 3 * self.by_function["pose"].num_sources}
+
+
+class Exported(NamedTuple):
+    """A function in a file."""
+
+    file: str  # name within the export
+    function: str
+    bound: float  # largest relative difference from the networks that is rounding
+    load: Callable[[], Callable[..., Mapping[str, Any]]]
+
+
+def load_networks(ckpt_file: str, height: int, width: int, seq_length: int | None = None) -> Networks:
+    """Reads the networks that a checkpoint has, those of 2017 included.
+
+    Args:
+        seq_length: frames that its pose network is expected to look at; None takes what is there.
+
+    Raises:
+        UserError: no such checkpoint, a damaged one, one with neither network or a part of one, or another seq_length.
+    """
+    min_disp = checkpoint.read_scalar(ckpt_file, checkpoint.MIN_DISP, MIN_DISP)
+    shapes = dict(tf.train.list_variables(ckpt_file))
+    networks: dict[str, Network] = {}
+    image = tf.zeros([1, MIN_IMAGE_SIDE, MIN_IMAGE_SIDE, 3])
+    # Keras makes the variables when a network is first called.
+    if any(name.startswith("depth_net/") for name in shapes):
+        networks["depth"] = DispNet(min_disp=min_disp)
+        networks["depth"](image)
+    if any(name.startswith("pose_exp_net/") for name in shapes):
+        found = shapes.get("pose_exp_net/cnv1/weights", [0, 0, 9, 0])[2] // 3
+        if seq_length not in (None, found):
+            raise UserError(f"--seq_length={seq_length}: the pose network of {ckpt_file} looks at {found} frames")
+        networks["pose"] = PoseExpNet(found - 1)
+        networks["pose"](image, tf.tile(image, [1, 1, 1, found - 1]))
+    if not networks:
+        raise UserError(f"{ckpt_file}: expected variables of depth_net/ or pose_exp_net/, found neither")
+    checkpoint.restore(ckpt_file, _weights(networks))
+    return Networks(height, width, networks)
 
 
 def export_saved_model(learner: SfMLearner, output_dir: str) -> None:
-    """Writes a SavedModel whose images may be of any size: they are resized to that of the learner's config inside.
-
-    Signatures, batch size free:
-        depth (also serving_default): images uint8 [B, H, W, 3] -> depth and disparity [B, h, w, 1] at the networks'
-            size, depth_at_input_size and disparity_at_input_size [B, H, W, 1]; arbitrary scale.
-        pose: target uint8 [B, H, W, 3], sources uint8 [B, H, W, 3*N] -> poses [B, N, 6], target to source, as
-            (tx, ty, tz, rx, ry, rz), and the same as matrices src_T_tgt [B, N, 4, 4].
+    """Writes the learner's networks as write_saved_model does, in place of an earlier export.
 
     Raises:
-        UserError: `output_dir` exists and is no SavedModel, or cannot be written.
+        UserError: `output_dir` holds something else, or cannot be written.
     """
-    if os.path.exists(output_dir) and not os.path.isfile(os.path.join(output_dir, "saved_model.pb")):
-        raise UserError(f"{output_dir} exists and is no SavedModel: expected a new folder or an earlier export")
+    networks = {"depth": learner.disp_net, "pose": learner.pose_exp_net}
+    with replace_export(output_dir) as folder:
+        write_saved_model(Networks(learner.config.img_height, learner.config.img_width, networks), folder)
+
+
+def write_saved_model(networks: Networks, folder: str) -> list[Exported]:
+    """Writes a SavedModel whose images may be of any size: they are resized to that of the networks inside.
+
+    Signatures, batch size free, each only where its network is there; serving_default is the first of them:
+        depth: images uint8 [B, H, W, 3] -> depth and disparity [B, h, w, 1] at the networks' size,
+            depth_at_input_size and disparity_at_input_size [B, H, W, 1]; arbitrary scale.
+        pose: target uint8 [B, H, W, 3], sources uint8 [B, H, W, 3*N] -> poses [B, N, 6], target to source, as
+            (tx, ty, tz, rx, ry, rz), and the same as matrices src_T_tgt [B, N, 4, 4].
+    """
+    functions = {
+        name: make_function(networks, name, any_size=True).get_concrete_function() for name in networks.by_function
+    }
+    default = next(iter(functions.values()))
+    tf.saved_model.save(track(networks), folder, {"serving_default": default, **functions})
+
+    def load(name: str) -> Callable[..., Mapping[str, Any]]:
+        return tf.saved_model.load(folder).signatures[name]
+
+    return [Exported("saved_model.pb", name, SAVED_MODEL_BOUND, partial(load, name)) for name in functions]
+
+
+def make_function(networks: Networks, name: str, any_size: bool) -> tf.types.experimental.PolymorphicFunction:
+    """The tf.function of Networks.predict, with the inputs in their order, for any batch size.
+
+    Args:
+        any_size: resize images of any size inside, and give depth at their size too; else the networks' size alone.
+    """
+    size = (networks.height, networks.width)
+    channels = networks.input_channels(name)
+
+    def predict(*images: tf.Tensor) -> dict[str, tf.Tensor]:
+        if not any_size:
+            return networks.predict(name, dict(zip(channels, images)))
+        # Parity: for depth the release resizes its test images with Lanczos, for motion bilinearly.
+        method = tf.image.ResizeMethod.LANCZOS3 if name == "depth" else tf.image.ResizeMethod.BILINEAR
+        resized = [resize_as_pillow(image, size, method) for image in images]
+        outputs = networks.predict(name, dict(zip(channels, resized)))
+        if name == "depth":
+            disparity = tf.image.resize(outputs["disparity"], tf.shape(images[0])[1:3])
+            outputs.update(disparity_at_input_size=disparity, depth_at_input_size=1 / disparity)
+        return outputs
+
+    sides = (None, None) if any_size else size
+    specs = [tf.TensorSpec([None, *sides, count], tf.uint8, key) for key, count in channels.items()]
+    return tf.function(predict, input_signature=specs)
+
+
+def track(networks: Networks) -> tf.Module:
+    """What holds the weights of functions that are to be saved; Keras' own objects stay out of the file."""
     module = tf.Module()
-    module.variables_by_name = learner.weights
-    signatures = _signatures(learner)
-    aside = f"{output_dir.rstrip('/')}.writing"
+    module.variables_by_name = _weights(networks.by_function)
+    return module
+
+
+def resize_as_pillow(images_u8: tf.Tensor, size: tuple[int, int], method: str) -> tf.Tensor:
+    """Resizes uint8 images [B, H, W, C], antialiased, to what Pillow makes of them.
+
+    Of a photograph's values one in thousands differs, by 1. A side that fits is left as it is.
+    """
+    # As Pillow does, the width comes first and is rounded and clipped before the height: what Lanczos overshoots at
+    # edges is lost there. In one go, pixels would differ by up to 28.
+    for axis in (1, 0):
+        images_u8 = _resize_side(images_u8, axis, size[axis], method)
+    return tf.ensure_shape(images_u8, [None, *size, images_u8.shape[3]])
+
+
+def _resize_side(images_u8: tf.Tensor, axis: int, side: int, method: str) -> tf.Tensor:
+    sides = tf.unstack(tf.shape(images_u8)[1:3])
+    fits = sides[axis] == side
+    sides[axis] = side
+
+    def resize() -> tf.Tensor:
+        # Half a level is rounded up, not to even.
+        return tf.saturate_cast(tf.floor(tf.image.resize(images_u8, sides, method, antialias=True) + 0.5), tf.uint8)
+
+    return tf.cond(fits, lambda: images_u8, resize)
+
+
+@contextmanager
+def replace_export(output_dir: str) -> Iterator[str]:
+    """A folder to export to, which takes the place of `output_dir` when the block ends well.
+
+    Raises:
+        UserError: `output_dir` holds something that is no export, or cannot be written.
+    """
+    path = os.path.realpath(output_dir)
+    _check_replaceable(path, output_dir)
+    parent, name = os.path.split(path)
+    aside, replaced = (os.path.join(parent, f".{name}.{state}") for state in ("writing", "replaced"))
     try:
         shutil.rmtree(aside, ignore_errors=True)
-        tf.saved_model.save(module, aside, signatures)
-        shutil.rmtree(output_dir, ignore_errors=True)
-        os.rename(aside, output_dir)
+        os.makedirs(aside)
+        yield aside
+        shutil.rmtree(replaced, ignore_errors=True)
+        if os.path.exists(path):
+            os.rename(path, replaced)
+        os.rename(aside, path)
+        shutil.rmtree(replaced, ignore_errors=True)
     except (OSError, tf.errors.OpError) as error:
         raise UserError(f"cannot write {output_dir}: {str(error).splitlines()[0]}") from None
+    finally:
+        shutil.rmtree(aside, ignore_errors=True)
 
 
-def _signatures(learner: SfMLearner) -> dict[str, tf.types.experimental.ConcreteFunction]:
-    config = learner.config
-    size = (config.img_height, config.img_width)
-
-    def depth(images: tf.Tensor) -> dict[str, tf.Tensor]:
-        # Parity: for depth the release resizes its test images with Lanczos, for motion bilinearly.
-        disparity = 1 / learner.predict_depth(_resize(images, size, tf.image.ResizeMethod.LANCZOS3))
-        at_input_size = tf.image.resize(disparity, tf.shape(images)[1:3])
-        return {
-            "disparity": disparity,
-            "depth": 1 / disparity,
-            "disparity_at_input_size": at_input_size,
-            "depth_at_input_size": 1 / at_input_size,
-        }
-
-    def pose(target: tf.Tensor, sources: tf.Tensor) -> dict[str, tf.Tensor]:
-        method = tf.image.ResizeMethod.BILINEAR
-        poses = learner.predict_pose(_resize(target, size, method), _resize(sources, size, method))
-        return {"poses": poses, "src_T_tgt": pose_vec2mat(poses)}
-
-    def images_spec(channels: int, name: str) -> tf.TensorSpec:
-        return tf.TensorSpec([None, None, None, channels], tf.uint8, name)
-
-    depth_function = tf.function(depth).get_concrete_function(images_spec(3, "images"))
-    pose_function = tf.function(pose).get_concrete_function(
-        images_spec(3, "target"), images_spec(3 * config.num_sources, "sources")
-    )
-    return {"serving_default": depth_function, "depth": depth_function, "pose": pose_function}
+def _check_replaceable(path: str, output_dir: str) -> None:
+    if os.path.exists(path) and not os.path.isdir(path):
+        raise UserError(f"{output_dir} is a file, expected a folder")
+    entries = sorted(os.listdir(path)) if os.path.isdir(path) else []
+    others = [entry for entry in entries if entry not in _SAVED_MODEL_ENTRIES and not entry.endswith(_FILE_SUFFIXES)]
+    if others:
+        raise UserError(
+            f"{output_dir} exists and holds {others[0]}: expected a new folder, an empty one or an earlier export"
+        )
 
 
-def _resize(images_u8: tf.Tensor, size: tuple[int, int], method: str) -> tf.Tensor:
-    """Resizes uint8 images with antialiasing, as Pillow does; images of that size already come back as they are."""
-    resized = tf.image.resize(images_u8, size, method, antialias=True)
-    return tf.saturate_cast(tf.round(resized), tf.uint8)
+def _weights(networks: Mapping[str, Network]) -> dict[str, tf.Variable]:
+    return {name: weight for network in networks.values() for name, weight in network.release_variables().items()}
