@@ -6,7 +6,7 @@ from PIL import Image
 
 from sfmlearner_tf.command import UserError
 from sfmlearner_tf.data.sequences import Intrinsics, Selection
-from sfmlearner_tf.data.video import list_images, list_videos, read_video
+from sfmlearner_tf.data.video import list_images, list_videos, read_video, read_video_times
 
 WIDTH, HEIGHT, COUNT = 64, 48, 12
 
@@ -68,6 +68,20 @@ def test_a_video_is_decoded_frame_by_frame(video):
     means = [np.asarray(image).mean() for image in read_video(chosen, notes)]
     np.testing.assert_allclose(means, [69.5, 109.5, 149.5], atol=3)
     assert notes == []
+
+
+def test_times_of_frames_that_are_not_stored_in_order(tmp_path):
+    ffmpeg = pytest.importorskip("imageio_ffmpeg", reason="the extra `video` is not installed")
+    # An avi tells only when to decode each, an mp4 also when to show it.
+    for name in ("a.mp4", "a.avi"):
+        writer = ffmpeg.write_frames(str(tmp_path / name), (WIDTH, HEIGHT), codec="libx264", fps=10)
+        writer.send(None)
+        for index in range(COUNT):
+            writer.send(picture(index))
+        writer.close()
+        times_s, complaint = read_video_times(str(tmp_path / name))
+        assert complaint == ""
+        np.testing.assert_allclose(times_s, np.arange(COUNT) / 10, atol=1e-3)
 
 
 def test_a_folder_of_videos_is_listed_in_order(video):

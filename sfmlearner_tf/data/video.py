@@ -119,13 +119,12 @@ def read_video_times(path: str) -> tuple[list[float], str]:
 
 
 def _rising_ticks(lines: list[tuple[str, str]]) -> list[int]:
-    """The times of frames, given when to decode and when to show each; where the file has none that rise, numbers."""
+    """The times of frames, given when to decode and when to show each; numbers where the file has none that rise."""
     for column in (1, 0):
-        # Frames lie in the order of decoding.
-        with contextlib.suppress(ValueError):
-            ticks = sorted(int(line[column]) for line in lines)
-            if all(before < after for before, after in zip(ticks, ticks[1:])):
-                return ticks
+        # Frames lie in the order of decoding. "NOPTS", or the smallest of all 64-bit numbers, stands for no time.
+        ticks = sorted(int(line[column].replace("NOPTS", str(-(2**63)))) for line in lines)
+        if ticks[0] > -(2**63) and all(before < after for before, after in zip(ticks, ticks[1:])):
+            return ticks
     return list(range(len(lines)))
 
 
