@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from PIL import Image
-from sfmlearner_tf.tools.predict_input import check_one_size, list_recording, read_pictures
+from sfmlearner_tf.tools.predict_input import check_images, list_recording, read_pictures
 
 from sfmlearner_tf.command import UserError
 
@@ -87,12 +87,17 @@ def test_what_is_no_input_is_named(tmp_path):
         list_recording(str(tmp_path / "walk.mp4"))
 
 
-def test_frames_of_a_video_have_one_size(tmp_path):
+def test_what_needs_every_image_and_one_size_is_told_before(tmp_path):
     turned = Image.Exif()
     turned[0x0112] = 6
     save(tmp_path / "1.jpg")
     save(tmp_path / "2.jpg", size=SIZE[::-1], exif=turned)
-    check_one_size(list_recording(str(tmp_path)))
+    check_images(list_recording(str(tmp_path)), one_size=True)
     save(tmp_path / "3.jpg", size=(64, 50))
+    recording = list_recording(str(tmp_path))
+    check_images(recording, one_size=False)
     with pytest.raises(UserError, match=r"3\.jpg: expected 64x48 pixels as the images before, found 64x50"):
-        check_one_size(list_recording(str(tmp_path)))
+        check_images(recording, one_size=True)
+    (tmp_path / "2.jpg").write_bytes(b"none")
+    with pytest.raises(UserError, match=r"2\.jpg: expected an image; .+; a video and a trajectory need every image"):
+        check_images(recording, one_size=False)

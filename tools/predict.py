@@ -32,7 +32,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from absl import flags
 from PIL import Image
-from sfmlearner_tf.tools.predict_input import Picture, Recording, check_one_size, list_recording, read_pictures
+from sfmlearner_tf.tools.predict_input import Picture, Recording, check_images, list_recording, read_pictures
 from sfmlearner_tf.tools.predict_output import LAYOUTS, PictureWriter, find_range, open_video
 from sfmlearner_tf.tools.predict_scale import Point, compute_ratios, read_points
 from sfmlearner_tf.tools.predict_trajectory import MotionPredictor, chain_vectors
@@ -135,8 +135,9 @@ def _check_recording(recording: Recording, outputs: list[str]) -> None:
     folders = {os.path.realpath(os.path.dirname(frame.path)) for frame in recording.frames}
     if len(recording.frames) > 1 and not recording.is_video and os.path.realpath(FLAGS.output_dir) in folders:
         raise UserError(f"--output_dir={FLAGS.output_dir}: expected another folder than that of the images")
+    if "mp4" in outputs or FLAGS.poses:
+        check_images(recording, one_size="mp4" in outputs)
     if "mp4" in outputs:
-        check_one_size(recording)
         find_ffmpeg()
 
 
@@ -180,9 +181,10 @@ def _look_ahead(
     ratios: list[float] = []
     disparities = []
     if network and (samples or points):
-        pictures = read_pictures(recording, sorted(samples | points.keys()), notes=[])
-        with contextlib.closing(pictures):
-            for picture, depth in _predict_depths(pictures, network):
+        chosen = sorted(samples | points.keys())
+        with contextlib.closing(read_pictures(recording, chosen, notes=[])) as pictures:
+            progress = tqdm(pictures, "looking ahead", len(chosen), unit="frame", disable=None)
+            for picture, depth in _predict_depths(progress, network):
                 ratios += compute_ratios(points.get(picture.number, []), picture, depth)
                 disparities += [1 / depth] if picture.number in samples else []
     ends = find_range(disparities) if disparities else None
@@ -244,7 +246,7 @@ def _predict(
 def _write_trajectory(recording: Recording, motions: MotionPredictor, scale: float) -> None:
     motions.flush()
     if not motions.vectors:
-        raise UserError(f"--poses: fewer than --seq_length={FLAGS.seq_length} frames could be read")
+        raise UserError("--poses: expected as many frames as the pose network sees, found fewer that can be read")
     poses, times_s = chain_vectors(motions.vectors, recording.times_s, scale)
     write_text(Path(FLAGS.output_dir, f"{recording.name}_trajectory.txt"), format_tum(poses, times_s))
 

@@ -90,19 +90,22 @@ def read_pictures(recording: Recording, numbers: list[int], notes: list[Note]) -
                 yield Picture(number, frame, image)
 
 
-def check_one_size(recording: Recording) -> None:
-    """Raises UserError, naming two images, where a folder's are not all of one size, as frames of a video must be."""
+def check_images(recording: Recording, one_size: bool) -> None:
+    """Raises UserError, naming it, for an image that cannot be opened; with `one_size` for one of another size, too."""
     first_size = None
     for frame in [] if recording.is_video else recording.frames:
-        with contextlib.suppress(*DECODE_ERRORS), Image.open(frame.path) as image:
-            turned = image.getexif().get(ExifTags.Base.Orientation, 1) > 4
-            size = image.size[::-1] if turned else image.size
-            first_size = first_size or size
-            if size != first_size:
-                raise UserError(
-                    f"{frame.path}: expected {first_size[0]}x{first_size[1]} pixels as the images before, found"
-                    f" {size[0]}x{size[1]}; images of several sizes make no mp4 (--output=png)"
-                )
+        try:
+            with Image.open(frame.path) as image:
+                turned = image.getexif().get(ExifTags.Base.Orientation, 1) > 4
+                size = image.size[::-1] if turned else image.size
+        except DECODE_ERRORS as error:
+            raise UserError(f"{_damaged(frame, error).what}; a video and a trajectory need every image") from error
+        first_size = first_size or size
+        if one_size and size != first_size:
+            raise UserError(
+                f"{frame.path}: expected {first_size[0]}x{first_size[1]} pixels as the images before, found"
+                f" {size[0]}x{size[1]}; images of several sizes make no mp4 (--output=png)"
+            )
 
 
 def _list_images(paths: list[str], name: str) -> Recording:
@@ -140,5 +143,9 @@ def _open(frame: Frame) -> Image.Image | Note:
         with Image.open(frame.path) as image:
             return to_rgb(ImageOps.exif_transpose(image))
     except DECODE_ERRORS as error:
-        reason = getattr(error, "strerror", None) or " ".join(str(error).replace(repr(frame.path), "").split())
-        return Note("damaged image", f"{frame.path}: expected an image; {reason}", lost=True)
+        return _damaged(frame, error)
+
+
+def _damaged(frame: Frame, error: Exception) -> Note:
+    reason = getattr(error, "strerror", None) or " ".join(str(error).replace(repr(frame.path), "").split())
+    return Note("damaged image", f"{frame.path}: expected an image; {reason}", lost=True)
