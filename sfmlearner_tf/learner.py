@@ -171,6 +171,7 @@ def _signs(
 ) -> dict[str, tf.Tensor]:
     """What tells a healthy step from a collapse, scalars under the names of `SIGNS`."""
     log_disparity = tf.math.log(outputs.disparities[0])
+    third = log_disparity.shape[1] // 3
     translations, rotations = tf.split(outputs.poses, 2, axis=-1)
     mean_disparity = tf.reduce_mean(outputs.disparities[0])
     masks = outputs.objective.masks
@@ -180,6 +181,8 @@ def _signs(
     return {
         # Standard deviation over each image.
         "depth_spread": tf.reduce_mean(tf.math.reduce_std(log_disparity, axis=[1, 2, 3])),
+        # How much nearer the lowest third of the image is than the highest: the ground is below.
+        "bottom_nearness": tf.reduce_mean(log_disparity[:, -third:]) - tf.reduce_mean(log_disparity[:, :third]),
         # As a share of the (harmonic) mean depth, for its unit is arbitrary.
         "translation": tf.reduce_mean(tf.norm(translations, axis=-1)) * mean_disparity,
         "rotation_rad": tf.reduce_mean(tf.norm(rotations, axis=-1)),

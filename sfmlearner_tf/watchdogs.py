@@ -12,7 +12,7 @@ from collections import deque
 from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
-SIGNS = ("depth_spread", "translation", "rotation_rad", "in_view", "mask", "identical_frames", "gradient_norm")
+SIGNS = ("depth_spread", "bottom_nearness", "translation", "rotation_rad", "in_view", "mask", "identical_frames", "gradient_norm")
 # Looks that an alarm is judged by.
 WINDOW = 10
 
@@ -40,6 +40,12 @@ WATCHES = (
         lambda spread: spread > 2,
         "depth has only extremes, nearest and farthest: log depth spreads by {:.2g}",
         "too large a --learning_rate, or things that move along with the camera",
+    ),
+    Watch(
+        "bottom_nearness",
+        lambda nearness: nearness < -0.1,
+        "depth is upside down: the bottom of the image is farther than the top, log disparity differs by {:.2g}",
+        "too little camera motion, or things that move along with the camera",
     ),
     Watch(
         "translation",

@@ -9,6 +9,7 @@ from sfmlearner_tf.watchdogs import SIGNS, WINDOW, Watchdogs
 
 HEALTHY = {
     "depth_spread": 0.5,
+    "bottom_nearness": 0.8,
     "translation": 0.03,
     "rotation_rad": 0.01,
     "in_view": 0.95,
@@ -31,6 +32,7 @@ def watch(watchdogs, count, first_step=1000, **signs):
     [
         ("depth_spread", 0.001, "depth is constant over the image: log depth spreads by 0.001"),
         ("depth_spread", 3.0, "depth has only extremes"),
+        ("bottom_nearness", -0.5, "depth is upside down"),
         ("translation", 1e-6, "the camera does not move"),
         ("translation", 7.0, "poses explode: translation is "),
         ("rotation_rad", 1.5, "poses explode: rotation is "),
@@ -91,6 +93,8 @@ def test_signs_of_a_step_equal_numpy():
     assert set(signs) == set(SIGNS)
     depth, poses = out["depth"][0].numpy(), out["poses"].numpy()
     np.testing.assert_allclose(signs["depth_spread"], np.log(depth).std(axis=(1, 2, 3)).mean(), rtol=1e-3)
+    thirds = -np.log(depth).mean(axis=(0, 2, 3))
+    np.testing.assert_allclose(signs["bottom_nearness"], thirds[-10:].mean() - thirds[:10].mean(), atol=1e-4)
     translation = np.linalg.norm(poses[..., :3], axis=-1).mean() * (1 / depth).mean()
     np.testing.assert_allclose(signs["translation"], translation, rtol=1e-3)
     np.testing.assert_allclose(signs["rotation_rad"], np.linalg.norm(poses[..., 3:], axis=-1).mean(), rtol=1e-3)
