@@ -12,7 +12,16 @@ from collections import deque
 from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
-SIGNS = ("depth_spread", "bottom_nearness", "translation", "rotation_rad", "in_view", "mask", "identical_frames", "gradient_norm")
+SIGNS = (
+    "depth_spread",
+    "bottom_nearness",
+    "translation",
+    "rotation_rad",
+    "in_view",
+    "mask",
+    "identical_frames",
+    "gradient_norm",
+)
 # Looks that an alarm is judged by.
 WINDOW = 10
 
