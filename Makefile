@@ -5,7 +5,7 @@ VENV3 := .venv-keras3
 # Processes that run the tests.
 JOBS ?= 2
 
-.PHONY: setup setup-keras3 test test-keras3 demo reproduce-demo lint clean
+.PHONY: setup setup-keras3 test test-keras3 test-cross-stack demo reproduce-demo lint clean
 
 setup: $(VENV)/.installed
 setup-keras3: $(VENV3)/.installed
@@ -30,6 +30,15 @@ test: setup
 test-keras3: setup-keras3
 	$(VENV3)/bin/python -m pytest -n $(JOBS)
 
+# What one stack saves the other loads, both ways.
+test-cross-stack: setup setup-keras3
+	rm -rf .cross-stack
+	$(VENV)/bin/python tests/cross_stack.py write .cross-stack/default
+	$(VENV3)/bin/python tests/cross_stack.py read .cross-stack/default
+	$(VENV3)/bin/python tests/cross_stack.py write .cross-stack/keras3
+	$(VENV)/bin/python tests/cross_stack.py read .cross-stack/keras3
+	rm -rf .cross-stack
+
 demo: setup
 	$(VENV)/bin/python tools/demo.py
 
@@ -49,4 +58,4 @@ lint: setup
 	$(VENV)/bin/mypy
 
 clean:
-	rm -rf $(VENV) $(VENV3) demo build dist *.egg-info
+	rm -rf $(VENV) $(VENV3) .cross-stack demo build dist *.egg-info

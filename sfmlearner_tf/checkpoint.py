@@ -9,6 +9,7 @@ from __future__ import annotations
 import fcntl
 import glob
 import os
+import re
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
@@ -115,7 +116,7 @@ class Checkpoints:
                     self._record(aside, name)
                 _remove(path + _REPLACED)
         except (OSError, *_READ_ERRORS) as error:
-            raise UserError(f"cannot save {path}: {str(error).splitlines()[0]}; earlier ones are kept") from None
+            raise UserError(f"cannot save {path}: {_reason(error)}; earlier ones are kept") from None
         return path
 
     def _put_in_place(self, aside: str, name: str) -> None:
@@ -169,7 +170,7 @@ def restore(path: str, required: Mapping[str, tf.Variable], optional: Mapping[st
     try:
         values = {name: reader.get_tensor(name) for name in wanted}
     except _READ_ERRORS as error:
-        raise UserError(f"checkpoint {path} is damaged: {str(error).splitlines()[0]}") from None
+        raise UserError(f"checkpoint {path} is damaged: {_reason(error)}") from None
     broken = _not_finite(values)
     if broken:
         raise UserError(f"checkpoint {path} holds values that are not finite: {_listed(broken)}")
@@ -191,7 +192,7 @@ def read_scalar(path: str, name: str, default: float) -> float:
     try:
         return reader.get_tensor(name).item() if reader.has_tensor(name) else default
     except _READ_ERRORS as error:
-        raise UserError(f"checkpoint {path} is damaged: {str(error).splitlines()[0]}") from None
+        raise UserError(f"checkpoint {path} is damaged: {_reason(error)}") from None
 
 
 def _open(path: str) -> tf.train.CheckpointReader:
@@ -209,7 +210,7 @@ def _open(path: str) -> tf.train.CheckpointReader:
     try:
         return tf.train.load_checkpoint(path)
     except _READ_ERRORS as error:
-        raise UserError(f"checkpoint {path} is damaged: {str(error).splitlines()[0]}") from None
+        raise UserError(f"checkpoint {path} is damaged: {_reason(error)}") from None
 
 
 def _check_fit(path: str, found: Mapping[str, list[int]], required: Mapping[str, tf.Variable]) -> None:
@@ -239,6 +240,12 @@ def _check_fit(path: str, found: Mapping[str, list[int]], required: Mapping[str,
 
 def _not_finite(values: Mapping[str, Any]) -> list[str]:
     return [name for name, value in values.items() if not np.isfinite(np.asarray(value)).all()]
+
+
+def _reason(error: Exception) -> str:
+    """What an error says, in one line and without what TensorFlow adds about its graph."""
+    line, *_ = re.sub(r"{{.*?}} | \[Op:\w+\]", "", str(error)).splitlines() or [type(error).__name__]
+    return line
 
 
 def _listed(items: list[str]) -> str:

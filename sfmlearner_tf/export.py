@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -21,9 +22,9 @@ from sfmlearner_tf.pose_exp_net import PoseExpNet
 
 # Largest relative difference from the networks that is rounding.
 SAVED_MODEL_BOUND = 1e-5
-# All that an export may hold: a folder with anything else in it is never replaced.
-_SAVED_MODEL_ENTRIES = {"saved_model.pb", "variables", "assets", "fingerprint.pb"}
-_FILE_SUFFIXES = (".tflite", ".onnx")
+# All that an export may hold, the latter beside a saved_model.pb: a folder with anything else is never replaced.
+_FILES = re.compile(r"saved_model\.pb|(depth|pose)(_float(32|16)\.tflite|\.onnx)")
+_SAVED_MODEL_COMPANIONS = {"variables", "assets", "fingerprint.pb"}
 
 
 class Networks(NamedTuple):
@@ -160,7 +161,8 @@ def track(networks: Networks) -> tf.Module:
 def resize_as_pillow(images_u8: tf.Tensor, size: tuple[int, int], method: str) -> tf.Tensor:
     """Resizes uint8 images [B, H, W, C], antialiased, to what Pillow makes of them.
 
-    Of a photograph's values one in thousands differs, by 1. A side that fits is left as it is.
+    Of a photograph's values one in thousands differs, by 1. A side that fits is left as it is. Pillow 13 goes the other
+    way round where the height shrinks and the width grows; this does not, and edges differ by up to 20 there.
     """
     # As Pillow does, the width comes first and is rounded and clipped before the height: what Lanczos overshoots at
     # edges is lost there. In one go, pixels would differ by up to 28.
@@ -211,7 +213,8 @@ def _check_replaceable(path: str, output_dir: str) -> None:
     if os.path.exists(path) and not os.path.isdir(path):
         raise UserError(f"{output_dir} is a file, expected a folder")
     entries = sorted(os.listdir(path)) if os.path.isdir(path) else []
-    others = [entry for entry in entries if entry not in _SAVED_MODEL_ENTRIES and not entry.endswith(_FILE_SUFFIXES)]
+    companions = _SAVED_MODEL_COMPANIONS if "saved_model.pb" in entries else set()
+    others = [entry for entry in entries if not _FILES.fullmatch(entry) and entry not in companions]
     if others:
         raise UserError(
             f"{output_dir} exists and holds {others[0]}: expected a new folder, an empty one or an earlier export"

@@ -9,7 +9,7 @@ import tensorflow as tf
 from PIL import Image
 
 from sfmlearner_tf.command import UserError
-from sfmlearner_tf.data.frames import DECODE_ERRORS
+from sfmlearner_tf.data.frames import DECODE_ERRORS, to_rgb
 from sfmlearner_tf.export import Exported, Networks
 
 # Pixels by which the made frames move.
@@ -54,7 +54,7 @@ def _relative_difference(found: np.ndarray, expected: np.ndarray) -> float:
 def _read(image_file: str) -> Image.Image:
     try:
         with Image.open(image_file) as image:
-            return image.convert("RGB")
+            return to_rgb(image)
     except DECODE_ERRORS as error:
         raise UserError(f"{image_file}: expected an image; {getattr(error, 'strerror', None) or error}") from error
 

@@ -1,3 +1,4 @@
+import dataclasses
 import itertools
 
 import numpy as np
@@ -140,6 +141,14 @@ def test_the_seed_alone_decides(folder):
 
 def test_starting_later_gives_the_same_batches(folder):
     assert_same(take(config_for(folder), 7)[4:], take(config_for(folder), 3, first_step=4))
+
+
+def test_starting_after_other_batch_sizes_takes_the_examples_that_follow(folder):
+    # The first example of a batch of two, at the same step and so scaled and cropped alike.
+    targets = [target[0] for target, _, _ in take(config_for(folder), 5)]
+    config = dataclasses.replace(config_for(folder), batch_size=1)
+    data = batches.make_batches(config, read_split(config.dataset_dir, "train"), first_step=4, position=8)
+    np.testing.assert_array_equal(next(iter(data))[0][0], targets[4])
 
 
 def test_shapes_are_known_in_advance(folder):

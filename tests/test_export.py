@@ -215,9 +215,12 @@ def test_only_an_earlier_export_is_replaced(tmp_path):
         with export.replace_export(str(out)) as folder:
             (tmp_path / "a" / folder / name).write_text("")
         assert [path.name for path in out.iterdir()] == [name]
+    for name in ("notes.txt", "other.tflite", "assets"):
+        (out / name).write_text("")
+        with pytest.raises(UserError, match=f"holds {name}: expected a new folder"), export.replace_export(str(out)):
+            pass
+        (out / name).unlink()
     (out / "notes.txt").write_text("")
-    with pytest.raises(UserError, match=r"holds notes.txt: expected a new folder"), export.replace_export(str(out)):
-        pass
     with pytest.raises(UserError, match="is a file, expected a folder"), export.replace_export(str(out / "notes.txt")):
         pass
     with pytest.raises(UserError, match="cannot write"), export.replace_export(str(out / "notes.txt" / "b")):
