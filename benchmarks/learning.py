@@ -54,9 +54,10 @@ def main() -> None:
     runs = [(variant, seed) for seed in map(int, _SEEDS.value) for variant in _VARIANTS.value]
     paths = {run: results / f"{run[0]}-{_STEPS.value}-{run[1]}.csv" for run in runs}
     missing = [run for run in runs if not paths[run].exists()]
-    if missing:
+    baseline = results / f"{BASELINE}.csv"
+    if missing or not baseline.exists():
         drives = read_drives(folder)
-        write_rows(results / f"{BASELINE}.csv", [(0, *evaluate_trivial_predictors(folder, drives))])
+        write_rows(baseline, [(0, *evaluate_trivial_predictors(folder, drives))])
     for run in missing:
         write_rows(paths[run], train(make_config(folder, *run), drives))
     write_report(results)
@@ -207,7 +208,8 @@ def write_report(results: Path) -> None:
         f"{baseline['ate_5'][0]:.4f} | |",
     ]
     for (variant, steps), found in sorted(runs.items(), key=lambda item: (-item[0][1], item[0][0])):
-        last = {name: [float(rows[name][-1]) for rows in found] for name in COLUMNS}
+        shown = ("abs_rel", "translation_error", "ate_5", "alarms")
+        last = {name: [float(rows[name][-1]) for rows in found] for name in shown}
         ratios = [value / baseline["abs_rel"][0] for value in last["abs_rel"]]
         cells = [join(last["abs_rel"], 3), join(ratios, 2), join(last["translation_error"], 3), join(last["ate_5"], 4)]
         alarms = int(sum(last["alarms"]))
