@@ -10,8 +10,8 @@ def _option(default: Any, help_text: str, **limits: Any) -> Any:
     return field(default=default, metadata={"help": help_text, **limits})
 
 
-# What each preset changes of the defaults, which are the release's. "recommended" is what learns best on the generated
-# world (docs/learning.md).
+# What each preset changes of the defaults, which are the release's. "recommended" learns sooner and better on the
+# generated world (docs/learning.md).
 PRESETS: dict[str, dict[str, Any]] = {
     "release": {},
     "recommended": {
