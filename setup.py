@@ -42,7 +42,7 @@ setup(
             # From 1.19 on it needs an ml_dtypes that TensorFlow 2.15 does not take, and does not say so.
             'onnx<1.19; python_version >= "3.10" and python_version < "3.12"',
         ],
-        "dev": ["pytest>=7", "pytest-xdist>=3", "hypothesis>=6", "setuptools>=64", "wheel"],
+        "dev": ["pytest>=7.3", "pytest-xdist>=3", "hypothesis>=6", "setuptools>=64", "wheel"],
         "lint": ['ruff==0.17.*; python_version >= "3.10"', 'mypy==2.4.*; python_version >= "3.10"'],
     },
     entry_points={"console_scripts": ["sfmlearner-train = sfmlearner_tf.train:cli"]},
