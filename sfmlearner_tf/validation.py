@@ -21,7 +21,7 @@ from sfmlearner_tf.command import UserError
 from sfmlearner_tf.config import TrainConfig
 from sfmlearner_tf.data import batches
 from sfmlearner_tf.data.formatted import Example
-from sfmlearner_tf.data.frames import DECODE_ERRORS
+from sfmlearner_tf.data.frames import DECODE_ERRORS, to_rgb
 from sfmlearner_tf.data.oxts import read_camera_poses
 from sfmlearner_tf.learner import SfMLearner
 
@@ -98,9 +98,7 @@ class Validator:
         """An image at the networks' size, uint8 [H, W, 3]."""
         try:
             with Image.open(path) as image:
-                return np.asarray(
-                    image.convert("RGB").resize((self.config.img_width, self.config.img_height), resampling)
-                )
+                return np.asarray(to_rgb(image).resize((self.config.img_width, self.config.img_height), resampling))
         except DECODE_ERRORS as error:
             raise UserError(f"{path}: expected an image; {error}") from None
 
