@@ -225,10 +225,10 @@ class _Paint(NamedTuple):
 
 
 _PAINT = {
-    "ground": _Paint(saturation=(0.0, 0.2), value=(0.3, 0.5), contrast=(20, 30), tint=5),
-    "pavement": _Paint(saturation=(0.0, 0.2), value=(0.5, 0.7), contrast=(16, 26), tint=6),
-    "house": _Paint(saturation=(0.05, 0.5), value=(0.4, 0.8), contrast=(18, 32), tint=10, window=70),
-    "thing": _Paint(saturation=(0.1, 0.75), value=(0.3, 0.85), contrast=(18, 34), tint=10),
+    "ground": _Paint(saturation=(0.0, 0.2), value=(0.3, 0.5), contrast=(26, 39), tint=5),
+    "pavement": _Paint(saturation=(0.0, 0.2), value=(0.5, 0.7), contrast=(21, 34), tint=6),
+    "house": _Paint(saturation=(0.05, 0.5), value=(0.4, 0.8), contrast=(23, 42), tint=10, window=70),
+    "thing": _Paint(saturation=(0.1, 0.75), value=(0.3, 0.85), contrast=(23, 44), tint=10),
 }
 
 

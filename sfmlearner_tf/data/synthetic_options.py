@@ -31,7 +31,7 @@ MAX_TRAIN_SCENES = 9999 - _FIRST_TRAIN_DRIVE + 1
 # The odometry benchmark trains on sequences 00 to 08 and tests on 09 and 10.
 _TRAIN_SEQUENCES, _TEST_SEQUENCES = range(9), range(9, 11)
 _OPTIONS_FILE = "make_synthetic_kitti.json"
-_WORLD = 1  # goes up with every change of the world, so that one folder never mixes two
+_WORLD = 2  # goes up with every change of the world, so that one folder never mixes two
 
 
 @dataclasses.dataclass(frozen=True)

@@ -17,6 +17,7 @@ from sfmlearner_tf.data.synthetic_texture import moments, pattern_and_tint, wind
 
 LIDAR_RANGE_M = 80.0
 _NEAREST_M = 0.05
+_HAZE_M = 70.0  # what is as far has 1/e of its own colour, the rest is the horizon's
 _BLOCK = 8192  # texture points evaluated at a time: their intermediate results stay in the processor's cache
 
 
@@ -272,5 +273,6 @@ def _shade(view: _View, face: np.ndarray, u: np.ndarray, v: np.ndarray) -> np.nd
     fade = moments(p_u, q_u, p_v, q_v)
     pattern, tint = pattern_and_tint(view.scene.waves, p, q, fade)
     mean, by_pattern, by_tint, by_window = (faces.colour[:, k].astype(np.float32).take(face, axis=0) for k in range(4))
-    colour = mean + pattern[:, None] * by_pattern + tint[:, None] * by_tint
-    return colour + windows(p, q, fade)[:, None] * by_window
+    colour = mean + pattern[:, None] * by_pattern + tint[:, None] * by_tint + windows(p, q, fade)[:, None] * by_window
+    clear = np.exp(-z / _HAZE_M)[:, None]
+    return clear * colour + (1 - clear) * view.scene.sky[0].astype(np.float32)

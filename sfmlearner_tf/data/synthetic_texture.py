@@ -13,8 +13,9 @@ import numpy as np
 
 _FILTER_PX = 0.75  # standard deviation of the Gaussian that the texture is averaged with in the picture
 _WINDOW_M = (2.7, 2.9)  # one window to the next, across and up; the latter is a storey
-# Few waves an octave would show as stripes; five in random directions look like a stain, a brick or a cloud.
-_WAVELENGTHS_M = np.repeat(8.0 * 0.5 ** np.arange(6), 5)
+# Few waves an octave would show as stripes; five in random directions look like plaster or leaves.
+# Coarser ones would hide where a thing ends and the next begins.
+_WAVELENGTHS_M = np.repeat(2.0 * 0.5 ** np.arange(5), 5)
 
 
 class Waves(NamedTuple):
@@ -26,7 +27,7 @@ class Waves(NamedTuple):
 
 
 def make_waves(rng: np.random.Generator) -> Waves:
-    """A random set of waves from 8 m down to 0.25 m long."""
+    """A random set of waves from 2 m down to 0.12 m long."""
     count = len(_WAVELENGTHS_M)
     length_m = _WAVELENGTHS_M * 2 ** rng.uniform(-0.5, 0.5, count)
     direction = rng.uniform(0, 2 * np.pi, count)
@@ -34,7 +35,7 @@ def make_waves(rng: np.random.Generator) -> Waves:
     # The pattern has nearly equal contrast at every scale, so that near and far surfaces alike show structure a few
     # pixels wide; the tint lives in the coarse waves only.
     fine = length_m**0.3
-    coarse = np.where(_WAVELENGTHS_M >= 2, 1.0, 0.0) * np.where(np.arange(count) % 2, 1.0, -1.0)
+    coarse = np.where(_WAVELENGTHS_M >= 1, 1.0, 0.0) * np.where(np.arange(count) % 2, 1.0, -1.0)
     amplitudes = np.stack([a / np.sqrt((a**2).sum() / 2) for a in (fine, coarse)], axis=-1)
     return Waves(vectors, rng.uniform(0, 2 * np.pi, count), amplitudes)
 
