@@ -23,6 +23,7 @@ PRESETS: dict[str, dict[str, Any]] = {
         "smooth_normalized": True,
         "smooth_weight": 0.02,
         "random_flip": True,
+        "initial_disp": 1.0,
     },
 }
 
@@ -85,6 +86,10 @@ class TrainConfig:
     min_disp: float = _option(
         0.01, "Smallest disparity that the network predicts: 0.01 in the release's code, 0.1 in the paper.", above=0
     )
+    initial_disp: float = _option(
+        0.0, "Disparity that training starts from, more or less; 0 is the release's, 5, in the middle of the range. In "
+        "its lower part disparity follows the network exponentially, and near things keep room.", at_least=0, below=10,
+    )  # fmt: skip
     random_flip: bool = _option(False, "Mirror each example left to right with probability 1/2.")
     lr_decay_after: float = _option(
         1.0, "Share of max_steps after which the learning rate is multiplied by lr_decay_factor; 1 never does.",
@@ -127,6 +132,8 @@ class TrainConfig:
                 raise ValueError(f"{name} must be {problem}, got {getattr(self, name)!r}")
         if self.sampler == "addons" and self.jit_compile:
             raise ValueError("sampler must be 'native' with jit_compile, got 'addons': XLA cannot compile it")
+        if 0 < self.initial_disp <= self.min_disp:
+            raise ValueError(f"initial_disp must be 0 or above min_disp={self.min_disp}, got {self.initial_disp}")
         if self.best_metric in ("abs_rel", "translation_error") and not self.val_kitti_dir:
             raise ValueError(f"best_metric must be total or pixel without val_kitti_dir, got {self.best_metric!r}")
 

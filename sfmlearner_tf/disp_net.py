@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import tensorflow as tf
@@ -71,6 +72,12 @@ class DispNet(Network):
             if scale < _NUM_SCALES:
                 disparities.append(DISP_SCALING * self.disparity[scale](features) + self.min_disp)
         return tuple(reversed(disparities))
+
+    def start_from(self, disparity: float) -> None:
+        """Makes the untrained network predict about this `disparity`, within (min_disp, 10 + min_disp), everywhere."""
+        share = (disparity - self.min_disp) / DISP_SCALING
+        for head in self.disparity:
+            head.bias.assign([math.log(share / (1 - share))])
 
     def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "min_disp": self.min_disp}

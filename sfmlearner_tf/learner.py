@@ -51,6 +51,8 @@ class SfMLearner(tf.Module):
         image = tf.zeros([1, MIN_IMAGE_SIDE, MIN_IMAGE_SIDE, 3])
         self.disp_net(image)
         self.pose_exp_net(image, tf.tile(image, [1, 1, 1, config.num_sources]))
+        if config.initial_disp:
+            self.disp_net.start_from(config.initial_disp)
         self.weights = {**self.disp_net.release_variables(), **self.pose_exp_net.release_variables()}
         self.optimizer = Adam(self.weights, _learning_rate(config), config.beta1)
         self.global_step = tf.Variable(0, dtype=tf.int32, trainable=False, name="global_step")

@@ -119,3 +119,10 @@ def test_the_range_of_disparity_is_checked_on_restoring(tmp_path):
     paper.restore(path)
     with pytest.raises(UserError, match=r"trained with --min_disp=0\.1, expected 0\.01"):
         code.restore(path)
+
+
+def test_initial_disparity():
+    image = np.random.RandomState(0).randint(0, 256, (1, 32, 64, 3)).astype(np.uint8)
+    for min_disp in (0.01, 0.1):
+        learner = SfMLearner(TrainConfig(initial_disp=0.5, min_disp=min_disp))
+        np.testing.assert_allclose(1 / learner.predict_depth(image), 0.5, rtol=0.2)
