@@ -54,7 +54,7 @@ WATCHES = (
         "bottom_nearness",
         lambda nearness: nearness < -0.1,
         "depth is upside down: the bottom of the image is farther than the top, log disparity differs by {:.2g}",
-        "too little camera motion, or things that move along with the camera",
+        "too little camera motion, things that move along with the camera, or frames that are upside down",
     ),
     Watch(
         "translation",

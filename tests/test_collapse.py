@@ -10,8 +10,11 @@ from formatted_data import write_formatted_data
 from sfmlearner_tf import TrainConfig
 from sfmlearner_tf.checkpoint import GLOBAL_STEP, read_scalar
 from sfmlearner_tf.command import UserError
+from sfmlearner_tf.config import PRESETS
 from sfmlearner_tf.data.batches import make_batches
 from sfmlearner_tf.data.formatted import Example, write_example
+from sfmlearner_tf.data.synthetic import intrinsics, make_scene, trajectory
+from sfmlearner_tf.data.synthetic_render import render_image
 from sfmlearner_tf.trainer import Trainer
 
 
@@ -84,6 +87,18 @@ def test_depth_of_extremes(tmp_path, capsys):
     run.learner.weights["depth_net/disp1/biases"].assign([-1e5 * np.median(logits)])
     run.run()
     assert "depth has only extremes" in warnings(capsys)
+
+
+def test_depth_upside_down(tmp_path, capsys):
+    """A camera that was mounted upside down: what is learned is the ground above and the sky below."""
+    scene = make_scene(seed=1, frames=24)
+    camera = intrinsics(32, 64)
+    frames = [np.flipud(render_image(scene, np.linalg.inv(pose), camera, 32, 64)) for pose in trajectory(scene)]
+    triplets = [frames[i - 1 : i + 2] for i in range(1, 23)]
+    write_frames(tmp_path, 10 * triplets)
+    options = {**PRESETS["recommended"], "learning_rate": 0.001, "lr_decay_after": 1.0, "max_steps": 100}
+    trainer(tmp_path, tmp_path / "checkpoints", **options).run()
+    assert warnings(capsys) == ["depth is upside down"]
 
 
 def test_masks_that_explain_nothing(tmp_path, capsys):
