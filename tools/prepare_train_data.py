@@ -34,7 +34,7 @@ from sfmlearner_tf.command import UserError
 from sfmlearner_tf.data import calibration, splits
 from sfmlearner_tf.data.cityscapes import KEPT_SHARE
 from sfmlearner_tf.data.datasets import DATASETS, OWN_DATASETS, list_dataset
-from sfmlearner_tf.data.formatted import Example, is_complete, write_splits
+from sfmlearner_tf.data.formatted import JPEG_QUALITY, Example, is_complete, write_splits
 from sfmlearner_tf.data.frames import Geometry
 from sfmlearner_tf.data.prepare import Recipe, claim_folder, make_examples, unfinished
 from sfmlearner_tf.data.sequences import Intrinsics, Listing, Note, Selection, Sequence, shard
@@ -50,6 +50,10 @@ flags.DEFINE_string("dump_root", None, "Folder that the training data is written
 flags.DEFINE_integer("seq_length", None, "Frames of an example: odd; the middle one is the target.", required=True)
 flags.DEFINE_integer("img_height", 128, "Height that frames are resized to, in pixels.")
 flags.DEFINE_integer("img_width", 416, "Width that frames are resized to, in pixels.")
+flags.DEFINE_integer(
+    "jpeg_quality", JPEG_QUALITY, "Of the strips; pictures much smaller than 128x416 learn better from 95.",
+    lower_bound=1, upper_bound=100,
+)  # fmt: skip
 flags.DEFINE_integer("num_threads", 4, "Worker processes.")
 flags.DEFINE_bool("keep_static_frames", False, "Use the frames without camera motion, too.")
 flags.DEFINE_string("static_frames_file", None, "List of frames without camera motion, in place of KITTI raw's own.")
@@ -67,7 +71,7 @@ flags.DEFINE_string("crop", None, "video, images: left,top,width,height in pixel
 def main() -> None:
     _check_flags()
     listing = list_dataset(FLAGS.dataset_name, FLAGS.dataset_dir, _selection(), _calibrate, FLAGS.frame_step)
-    recipe = Recipe(FLAGS.dump_root, FLAGS.seq_length, _geometry())
+    recipe = Recipe(FLAGS.dump_root, FLAGS.seq_length, _geometry(), FLAGS.jpeg_quality)
     sequences = _long_enough(listing)
     if FLAGS.dry_run:
         _print_plan(sequences)
@@ -179,7 +183,7 @@ def _long_enough(listing: Listing) -> list[Sequence]:
 def _options() -> dict[str, Any]:
     """What must not change between runs into one folder; of a file, its content."""
     names = ["dataset_name", "seq_length", "img_height", "img_width", "keep_static_frames", "allow_gaps"]
-    names += ["intrinsics", "horizontal_fov_deg", "frame_step", "crop"]
+    names += ["intrinsics", "horizontal_fov_deg", "frame_step", "crop", "jpeg_quality"]
     options = {name: getattr(FLAGS, name) for name in names}
     for name in ("static_frames_file", "calibration_file"):
         path = getattr(FLAGS, name)

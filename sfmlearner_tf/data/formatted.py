@@ -74,7 +74,13 @@ def read_intrinsics(path: str) -> np.ndarray:
     return matrix.reshape(3, 3)
 
 
-def write_example(dump_root: str, example: Example, images: Sequence[Image.Image], camera: tuple[float, ...]) -> None:
+def write_example(
+    dump_root: str,
+    example: Example,
+    images: Sequence[Image.Image],
+    camera: tuple[float, ...],
+    jpeg_quality: int = JPEG_QUALITY,
+) -> None:
     """Writes one example: `images` of one size in temporal order, `camera` (fx, fy, cx, cy) in their pixels.
 
     Raises OSError where a file cannot be written.
@@ -86,7 +92,7 @@ def write_example(dump_root: str, example: Example, images: Sequence[Image.Image
     for position, image in enumerate(images):
         strip.paste(image, (width * position, 0))
     encoded = io.BytesIO()
-    strip.save(encoded, "JPEG", quality=JPEG_QUALITY)
+    strip.save(encoded, "JPEG", quality=jpeg_quality)
     write_whole(example.image_path(dump_root), encoded.getvalue())
 
 

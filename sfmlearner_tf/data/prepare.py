@@ -19,7 +19,7 @@ from tqdm import tqdm
 
 from sfmlearner_tf.command import UserError
 from sfmlearner_tf.data.files import write_whole
-from sfmlearner_tf.data.formatted import Example, is_complete, write_example
+from sfmlearner_tf.data.formatted import JPEG_QUALITY, Example, is_complete, write_example
 from sfmlearner_tf.data.frames import Geometry, LoadedFrame, load_frames
 from sfmlearner_tf.data.sequences import Note, Sequence, runs
 from sfmlearner_tf.data.workers import ordered_map
@@ -36,6 +36,7 @@ class Recipe:
     dump_root: str
     seq_length: int
     geometry: Geometry
+    jpeg_quality: int = JPEG_QUALITY
 
 
 class Part(NamedTuple):
@@ -68,7 +69,8 @@ def claim_folder(dump_root: str, options: Mapping[str, Any]) -> None:
         return
     try:
         with open(path, encoding="utf-8") as file:
-            found = dict(json.load(file))
+            # Folders from before there was that option do not name it.
+            found = {"jpeg_quality": JPEG_QUALITY, **json.load(file)}
     except (OSError, TypeError, ValueError) as error:
         raise UserError(f"{path}: expected the options of an earlier run, found: {error}") from None
     for name, value in options.items():
@@ -147,7 +149,7 @@ def _make_example(window: list[LoadedFrame | None], sequence: Sequence, recipe: 
         return [Note("frames of different sizes", f"{example.folder} {example.frame}", lost=True)]
     camera = recipe.geometry.scale(sequence.intrinsics, target.full_size)
     try:
-        write_example(recipe.dump_root, example, [frame.image for frame in loaded], camera)
+        write_example(recipe.dump_root, example, [frame.image for frame in loaded], camera, recipe.jpeg_quality)
     except OSError as error:
         return [Note("not written", f"{example.image_path(recipe.dump_root)}: {error.strerror}", lost=True)]
     return []

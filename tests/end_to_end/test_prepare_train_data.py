@@ -1,3 +1,4 @@
+import json
 import signal
 import subprocess
 import sys
@@ -124,6 +125,7 @@ def test_a_damaged_frame_is_named_and_ends_with_status_1_after_all_else_is_writt
         (["--img_height=31"], "--img_height: expected at least 32 pixels, found 31"),
         (["--img_width=0"], "--img_width: expected at least 32 pixels, found 0"),
         (["--num_threads=0"], "--num_threads: expected at least 1, found 0"),
+        (["--jpeg_quality=101"], "--jpeg_quality"),
         (["--dataset_name=kitty"], "--dataset_name"),
         (["--dataset_dir=/nowhere"], "--dataset_dir: expected a folder, found no such folder: /nowhere"),
         (["--dump_root=/dev/null/out"], "--dump_root: expected a writable folder"),
@@ -145,6 +147,22 @@ def test_other_options_in_the_same_folder_are_refused(dataset, tmp_path):
     assert result.returncode == 1
     assert "--img_width: expected 48" in result.stderr
     assert contents(tmp_path) == whole
+
+
+def test_quality_of_the_strips(dataset, tmp_path):
+    for name, options in (("default", []), ("release", ["--jpeg_quality=75"]), ("fine", ["--jpeg_quality=95"])):
+        assert prepare(dataset, tmp_path / name, *options).returncode == 0
+    default, release, fine = (contents(tmp_path / name) for name in ("default", "release", "fine"))
+    assert default == release
+    strips = [name for name in fine if name.endswith(".jpg")]
+    assert sum(len(fine[name]) for name in strips) > 1.5 * sum(len(default[name]) for name in strips)
+    # A folder from before there was the option holds strips of the release's quality.
+    recorded = tmp_path / "default" / "prepared_with.json"
+    options = json.loads(recorded.read_text())
+    del options["jpeg_quality"]
+    recorded.write_text(json.dumps(options))
+    assert prepare(dataset, tmp_path / "default").returncode == 0
+    assert "--jpeg_quality: expected 75" in prepare(dataset, tmp_path / "default", "--jpeg_quality=95").stderr
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
