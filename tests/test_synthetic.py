@@ -183,7 +183,7 @@ def test_true_depth_and_pose_warp_one_frame_onto_the_next(scene, world_T_cam, fi
     error = np.abs(warped - target)[inside]
     unwarped = np.abs(source.astype(float) - target)[inside]
     # What is left lies at edges, where one picture shows what the other hides.
-    assert np.median(error) < 0.3 * np.median(unwarped)
+    assert np.median(error) < 1.5 < 0.4 * np.median(unwarped)
     assert error.mean() < 0.4 * unwarped.mean()
     # A quarter more depth, or less motion, is seen at once.
     shorter = source_T_target.copy()
