@@ -4,8 +4,9 @@
 
 The world: 24 scenes to learn from, 4 held out, 50 frames each, 64x208; batch 4, from random weights. A variant is a
 preset, or a preset with options changed, such as release+ssim_weight=0.85+random_flip=true. release is taken with
---smooth_weight=0.1. A run that has its CSV in --results_dir is not run again. At the end the table and the plot of all
-CSVs are put into docs/learning.md and docs/learning.png; --variants= (none) does only that.
+--smooth_weight=0.1. A run that has its CSV in --results_dir is not run again; the rows of one that runs, or was
+stopped, are in a file that ends in .writing. At the end the table and the plot of all CSVs are put into
+docs/learning.md and docs/learning.png; --variants= (none) does only that.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from __future__ import annotations
 import csv
 import dataclasses
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -111,8 +112,8 @@ def read_drives(folder: Path) -> list[Drive]:
     return [Drive(held_out.read_triplets(drive), read_camera_poses(str(drive.parent), drive.name)) for drive in drives]
 
 
-def train(config: Any, drives: list[Drive]) -> list[tuple]:
-    """One run, as the training command does it; the errors before, on the way and after."""
+def train(config: Any, drives: list[Drive]) -> Iterator[tuple[float, ...]]:
+    """One run, as the training command does it; yields a row of COLUMNS before, on the way and after."""
     from tqdm import tqdm
 
     from sfmlearner_tf import SfMLearner
@@ -122,7 +123,7 @@ def train(config: Any, drives: list[Drive]) -> list[tuple]:
 
     learner, watchdogs = SfMLearner(config), Watchdogs()
     data = iter(batches.make_batches(config, read_split(config.dataset_dir, "train")))
-    rows: list[tuple[float, ...]] = [(0, *evaluate(learner, drives), *[float("nan")] * (2 + len(SIGNS)), 0)]
+    yield (0, *evaluate(learner, drives), *[float("nan")] * (2 + len(SIGNS)), 0)
     pixel_losses, looks, alarms, started = [], [], 0, time.time()
     for step in tqdm(range(1, config.max_steps), unit="step", disable=None):
         losses, signs = learner.watched_step(*next(data))
@@ -134,19 +135,11 @@ def train(config: Any, drives: list[Drive]) -> list[tuple]:
             print(*lines, sep="\n", end="\n" if lines else "")
         if step % _EVAL_FREQ.value == 0 or step == config.max_steps - 1:
             medians = [float(np.median([look[name] for look in looks])) for name in SIGNS]
-            rows.append(
-                (
-                    step,
-                    *evaluate(learner, drives),
-                    float(np.mean(pixel_losses)),
-                    time.time() - started,
-                    *medians,
-                    alarms,
-                )
-            )
+            photometric, seconds = float(np.mean(pixel_losses)), time.time() - started
+            row = (step, *evaluate(learner, drives), photometric, seconds, *medians, alarms)
+            print(", ".join(f"{name} {value:.4g}" for name, value in zip(COLUMNS, row)), flush=True)
+            yield row
             pixel_losses, looks = [], []
-            print(", ".join(f"{name} {value:.4g}" for name, value in zip(COLUMNS, rows[-1])), flush=True)
-    return rows
 
 
 def evaluate(learner: Any, drives: list[Drive], batch_size: int = 8) -> tuple[float, float, float]:
@@ -252,12 +245,15 @@ def read_rows(path: Path) -> np.ndarray:
     return np.atleast_1d(np.genfromtxt(path, delimiter=",", names=True))
 
 
-def write_rows(path: Path, rows: list[tuple]) -> None:
-    """The CSV of one run, which appears when it is whole."""
+def write_rows(path: Path, rows: Iterable[tuple[float, ...]]) -> None:
+    """The CSV of one run; while the rows come it has another ending."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    aside = path.with_suffix(".writing")
+    aside = Path(f"{path}.writing")
     with aside.open("w", newline="", encoding="utf-8") as file:
-        csv.writer(file, lineterminator="\n").writerows([COLUMNS[: len(rows[0])], *rows])
+        writer = csv.writer(file, lineterminator="\n")
+        for number, row in enumerate(rows):
+            writer.writerows([row] if number else [COLUMNS[: len(row)], row])
+            file.flush()
     aside.replace(path)
 
 
