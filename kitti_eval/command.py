@@ -3,6 +3,7 @@
 Like the package's own `command`, which kitti_eval does not import, so that it runs where TensorFlow is not installed.
 """
 
+import os
 import sys
 from collections.abc import Callable, Sequence
 from typing import NoReturn
@@ -23,8 +24,8 @@ def run(main: Callable[[], None]) -> NoReturn:
 
     def parse(argv: Sequence[str]) -> Sequence[str]:
         if any(argument in ("--help", "-h", "-help", "-?") for argument in argv[1:]):
-            print(module.__doc__)
-            print(flags.FLAGS.module_help(sys.argv[0] if module.__name__ == "__main__" else module.__name__))
+            listed = flags.FLAGS.module_help(sys.argv[0] if module.__name__ == "__main__" else module.__name__)
+            _print_to_the_end(f"{module.__doc__}\n{listed}")
             sys.exit(0)
         try:
             rest = flags.FLAGS(argv)
@@ -45,6 +46,14 @@ def run(main: Callable[[], None]) -> NoReturn:
         return 0
 
     app.run(guarded, flags_parser=parse)
+
+
+def _print_to_the_end(text: str) -> None:
+    """Prints, for as long as there is somebody to read it: `--help | head` is no failure."""
+    try:
+        print(text, flush=True)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _fail(message: str) -> NoReturn:

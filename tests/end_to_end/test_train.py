@@ -52,6 +52,21 @@ def test_help_lists_every_flag_of_the_release(tmp_path):
     assert "--[no]jit_compile: " in result.stdout
 
 
+@pytest.mark.parametrize(
+    "arguments", [["-m", "sfmlearner_tf.train"], ["kitti_eval/eval_depth.py"]], ids=["train", "eval"]
+)
+def test_help_may_be_left_unread(arguments):
+    process = subprocess.Popen(
+        [sys.executable, *arguments, "--help"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        cwd=Path(__file__).resolve().parents[2],
+    )
+    process.stdout.close()
+    assert process.stderr.read() == b""
+    assert process.wait() == 0
+
+
 def test_trains_stops_on_ctrl_c_and_goes_on(dataset_dir, tmp_path):
     flags = (f"--dataset_dir={dataset_dir}", f"--checkpoint_dir={tmp_path / 'run'}", *SIZE, "--summary_freq=1")
     process = subprocess.Popen(command(*flags), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
