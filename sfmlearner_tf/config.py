@@ -91,14 +91,6 @@ class TrainConfig:
         "its lower part disparity follows the network exponentially, and near things keep room.", at_least=0, below=10,
     )  # fmt: skip
     random_flip: bool = _option(False, "Mirror each example left to right with probability 1/2.")
-    color_jitter: float = _option(
-        0.0, "Multiply the brightness of each colour, contrast and saturation of an example by factors of 1 plus or "
-        "minus up to this.", at_least=0, below=1,
-    )  # fmt: skip
-    exact_intrinsics: bool = _option(
-        False, "Count the half pixel by which the principal point moves when an image is resized, which the release "
-        "leaves out: up to 0.44 pixels at the coarsest scale."
-    )  # fmt: skip
     lr_decay_after: float = _option(
         1.0, "Share of max_steps after which the learning rate is multiplied by lr_decay_factor; 1 never does.",
         above=0, at_most=1,

@@ -53,21 +53,10 @@ def meshgrid(height: int, width: int, dtype: tf.DType = tf.float32) -> tf.Tensor
     return tf.cast(tf.stack([tf.reshape(x, [-1]), tf.reshape(y, [-1]), tf.ones([height * width], x.dtype)]), dtype)
 
 
-def scale_intrinsics(
-    intrinsics: tf.Tensor, scale_x: float | tf.Tensor, scale_y: float | tf.Tensor, exact: bool = False
-) -> tf.Tensor:
-    """Intrinsics [..., 3, 3] of an image resized by `scale_x` and `scale_y`: fx, cx and fy, cy are multiplied.
-
-    Args:
-        exact: keep the principal point where it is in the picture, cx to (cx + 1/2) * scale_x - 1/2. The centre of the
-            top left pixel moves when pixels get larger.
-    """
-    factors = tf.stack([tf.convert_to_tensor(factor, intrinsics.dtype) for factor in (scale_x, scale_y, 1.0)])
-    scaled = intrinsics * factors[:, tf.newaxis]
-    if not exact:
-        # Parity: the release scales the principal point without that half pixel.
-        return scaled
-    return tf.concat([scaled[..., :2], scaled[..., 2:] + (factors[:, tf.newaxis] - 1) / 2], axis=-1)
+def scale_intrinsics(intrinsics: tf.Tensor, scale_x: float, scale_y: float) -> tf.Tensor:
+    """Intrinsics [..., 3, 3] of an image resized by `scale_x` and `scale_y`: fx, cx and fy, cy are multiplied."""
+    # Parity: the release scales the principal point without the half pixel that area resizing shifts it by.
+    return intrinsics * tf.constant([[scale_x] * 3, [scale_y] * 3, [1.0] * 3], intrinsics.dtype)
 
 
 def pixel2cam(depth: tf.Tensor, intrinsics: tf.Tensor) -> tf.Tensor:

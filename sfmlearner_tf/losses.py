@@ -69,10 +69,7 @@ def compute_objective(
             tf.tile(1 / disparity[..., 0], [num_sources, 1, 1]),
             stacked_poses,
             tf.tile(
-                geometry.scale_intrinsics(
-                    intrinsics, width / full_width, height / full_height, config.exact_intrinsics
-                ),
-                [num_sources, 1, 1],
+                geometry.scale_intrinsics(intrinsics, width / full_width, height / full_height), [num_sources, 1, 1]
             ),
             config.sampler,
         )

@@ -107,50 +107,6 @@ def test_flips_are_off_until_asked_for(folder):
     assert_same(flipped, take(config_for(folder, random_flip=True), 4))
 
 
-def test_changed_colors_by_hand():
-    frames = tf.constant([[[[100, 50, 30] * 3]], [[[200, 200, 200] * 3]]], tf.uint8)
-    gains, contrast, saturation = tf.constant([[1.1, 1, 1], [2, 1, 1]]), tf.constant([0.5, 1]), tf.constant([2.0, 1])
-    # Gains: 110, 50, 30; half the contrast: 118.75, 88.75, 78.75, grey 95.417; twice the saturation.
-    expected = [[[[142, 82, 62] * 3]], [[[255, 200, 200] * 3]]]
-    np.testing.assert_array_equal(batches.change_colors(frames, gains, contrast, saturation), expected)
-
-
-def test_colors_change_alike_in_all_frames_of_an_example():
-    one = np.random.RandomState(0).randint(60, 180, (8, 6, 10, 3)).astype(np.uint8)
-    frames = tf.constant(np.concatenate([one] * 3, axis=-1))
-    jittered = [batches.jitter_colors(frames, 0.2, 5, tf.constant(step, tf.int64)).numpy() for step in (7, 7, 8)]
-    np.testing.assert_array_equal(jittered[0], jittered[1])
-    first, second, third = np.split(jittered[0], 3, axis=-1)
-    np.testing.assert_array_equal(first, second)
-    np.testing.assert_array_equal(first, third)
-    # Another change for each example and each step.
-    means = np.concatenate([(batch[..., :3] - one.astype(float)).mean((1, 2)) for batch in jittered[1:]])
-    assert len(np.unique(means.round(3), axis=0)) == len(means)
-
-
-def test_color_jitter_is_off_until_asked_for(folder):
-    plain, jittered = (take(config_for(folder, color_jitter=amount), 3) for amount in (0.0, 0.2))
-    assert all((one[0] != other[0]).any() for one, other in zip(plain, jittered))
-    for one, other in zip(plain, jittered):
-        np.testing.assert_array_equal(one[2], other[2])
-
-
-def test_exact_intrinsics_follow_a_point_through_the_augmentation():
-    """A bright spot is where the returned camera sees it."""
-    x, y = np.meshgrid(np.arange(60), np.arange(40))
-    intrinsics = np.float32([[50, 0, 27], [0, 40, 18], [0, 0, 1]])
-    center = intrinsics[:2] @ [0.06, 0.05, 1]  # x 30, y 20
-    spot = 255 * np.exp(-((x - center[0]) ** 2 + (y - center[1]) ** 2) / 18)
-    frames = tf.constant(np.tile(spot.astype(np.uint8)[None, ..., None], (1, 1, 1, 9)))
-    errors = []
-    for step in range(20):
-        found, camera = batches.augment(frames, tf.constant(intrinsics[None]), 1, tf.constant(step), True)
-        weights = found.numpy()[0, ..., 0].astype(float)
-        seen = np.array([(weights * x).sum(), (weights * y).sum()]) / weights.sum()
-        errors.append(np.abs(seen - camera.numpy()[0, :2] @ [0.06, 0.05, 1]).max())
-    assert max(errors) < 0.02
-
-
 def test_one_scaling_and_crop_per_batch(folder):
     for _, _, intrinsics in take(config_for(folder), 3):
         np.testing.assert_array_equal(intrinsics[0], intrinsics[1])

@@ -38,15 +38,6 @@ def test_scaled_intrinsics():
     np.testing.assert_allclose(geometry.scale_intrinsics(intrinsics, 0.25, 0.5), expected)
 
 
-def test_exact_intrinsics_keep_a_point_where_it_is_in_the_picture():
-    """Measured from the picture's left edge, half a pixel before the centre of the first pixel."""
-    intrinsics = np.array([[8.0, 0, 4], [0, 6, 2], [0, 0, 1]])
-    scaled = geometry.scale_intrinsics(intrinsics, 0.25, 0.5, exact=True)
-    point = np.array([0.3, -0.1, 1])
-    before, after = (intrinsics @ point)[:2] + 0.5, (scaled @ point[:, None])[:2, 0] + 0.5
-    np.testing.assert_allclose(after, before * [0.25, 0.5])
-
-
 def test_pixel_to_camera_and_back():
     random = np.random.RandomState(0)
     depth = random.uniform(1, 50, (2, 5, 7))

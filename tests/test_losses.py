@@ -147,24 +147,6 @@ def test_scales_are_halved_in_weight_and_can_be_left_out():
     assert two.pixel > one.pixel
 
 
-def test_exact_intrinsics_give_every_scale_the_same_camera():
-    """A camera that turns about its axis sees the same at each scale only if the axis is at the same place."""
-    y, x = np.mgrid[:96, :144].astype(np.float32)
-    image = tf.constant(np.stack([x, y, x - y], axis=-1)[np.newaxis] / 144)  # sampled without error at any scale
-    intrinsics = tf.constant([[[110.0, 0, 75], [0, 110, 44], [0, 0, 1]]])
-    pose = tf.constant([[[0.0, 0, 0, 0, 0, 0.3]] * 2])
-    errors = {}
-    for exact in (False, True):
-        config = TrainConfig(exact_intrinsics=exact)
-        sizes = [(96, 144), (12, 18)]
-        disparities = [tf.ones([1, *size, 1]) for size in sizes]
-        sources = tf.concat([image, image], axis=-1)
-        projected = losses.compute_objective(config, image, sources, intrinsics, disparities, pose, ()).projected
-        fine, coarse = losses.resize_area(projected[0], 12, 18)[..., :3], projected[1][..., :3]
-        errors[exact] = float(tf.reduce_mean(tf.abs(fine - coarse)[:, 3:-3, 5:-5]))
-    assert errors[True] < 1e-4 < errors[False]
-
-
 @pytest.mark.parametrize(
     "options",
     [
@@ -175,7 +157,6 @@ def test_exact_intrinsics_give_every_scale_the_same_camera():
             "smoothness": "edge_aware",
             "smooth_normalized": True,
             "explain_reg": "focal",
-            "exact_intrinsics": True,
         },
     ],
     ids=["release", "beyond"],

@@ -10,7 +10,6 @@ from collections.abc import Sequence
 
 import tensorflow as tf
 
-from sfmlearner_tf import geometry
 from sfmlearner_tf.command import UserError
 from sfmlearner_tf.config import TrainConfig
 from sfmlearner_tf.data.formatted import Example, read_intrinsics
@@ -18,7 +17,7 @@ from sfmlearner_tf.data.formatted import Example, read_intrinsics
 # Augmentation enlarges by up to this much before it crops.
 MAX_SCALING = 1.15
 # What the streams of random numbers of one run are told apart by.
-_ORDER, _SCALING, _CROP, _FLIP, _COLORS = 0, 1, 2, 3, 4
+_ORDER, _SCALING, _CROP, _FLIP = 0, 1, 2, 3
 
 
 def make_batches(
@@ -44,9 +43,7 @@ def make_batches(
     def finish(step: tf.Tensor, batch: tuple[tf.Tensor, tf.Tensor]) -> tuple[tf.Tensor, ...]:
         if config.random_flip:
             batch = flip(*batch, seed=config.seed, step=step)
-        frames, intrinsics = augment(*batch, seed=config.seed, step=step, exact_intrinsics=config.exact_intrinsics)
-        if config.color_jitter:
-            frames = jitter_colors(frames, config.color_jitter, seed=config.seed, step=step)
+        frames, intrinsics = augment(*batch, seed=config.seed, step=step)
         return *split_frames(frames, config.seq_length), intrinsics
 
     end = tf.int64.max // config.batch_size
@@ -119,16 +116,13 @@ def split_frames(frames: tf.Tensor, seq_length: int) -> tuple[tf.Tensor, tf.Tens
     return target, tf.concat([frames[..., :middle], frames[..., middle + 3 :]], axis=-1)
 
 
-def augment(
-    frames: tf.Tensor, intrinsics: tf.Tensor, seed: int, step: tf.Tensor, exact_intrinsics: bool = False
-) -> tuple[tf.Tensor, tf.Tensor]:
+def augment(frames: tf.Tensor, intrinsics: tf.Tensor, seed: int, step: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
     """Random scaling and cropping, the same for the whole batch, as the release does (paper section 4).
 
     Args:
         frames: uint8 [B, H, W, C].
         intrinsics: float32 [B, 3, 3].
         seed, step: what the random numbers follow from.
-        exact_intrinsics: see `scale_and_crop`.
 
     Returns:
         Frames of the same shape, cut out of an enlargement by 1 to 1.15 (each side on its own), and their intrinsics.
@@ -140,9 +134,7 @@ def augment(
     room = tf.cast(out_size - in_size + 1, tf.float32)
     offset = tf.cast(tf.random.stateless_uniform([2], _stream(seed, step, _CROP)) * room, tf.int32)
     offset = tf.minimum(offset, out_size - in_size)
-    if exact_intrinsics:
-        scaling = tf.cast(out_size, tf.float32) / tf.cast(in_size, tf.float32)
-    return scale_and_crop(frames, intrinsics, scaling, out_size, offset, exact_intrinsics)
+    return scale_and_crop(frames, intrinsics, scaling, out_size, offset)
 
 
 def flip(frames: tf.Tensor, intrinsics: tf.Tensor, seed: int, step: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
@@ -161,46 +153,12 @@ def flip(frames: tf.Tensor, intrinsics: tf.Tensor, seed: int, step: tf.Tensor) -
     )
 
 
-def jitter_colors(frames: tf.Tensor, amount: float, seed: int, step: tf.Tensor) -> tf.Tensor:
-    """Changes brightness of each colour, contrast and saturation, alike in all frames of an example.
-
-    Args:
-        frames: uint8 [B, H, W, 3*seq_length].
-        amount: each of the five factors of an example is drawn from 1 - amount to 1 + amount.
-        seed, step: what the random numbers follow from.
-    """
-    stream = tf.random.experimental.stateless_fold_in(_stream(seed, step, _SCALING), _COLORS)
-    factors = tf.random.stateless_uniform([tf.shape(frames)[0], 5], stream, 1 - amount, 1 + amount)
-    return change_colors(frames, factors[:, :3], factors[:, 3], factors[:, 4])
-
-
-def change_colors(frames: tf.Tensor, gains: tf.Tensor, contrast: tf.Tensor, saturation: tf.Tensor) -> tf.Tensor:
-    """Frames uint8 [B, H, W, 3*seq_length] whose red, green and blue are multiplied by gains [B, 3], the distance from
-    mid-grey by contrast [B], and the distance from the pixel's grey by saturation [B]."""
-    shape = tf.shape(frames)
-    colors = tf.cast(tf.reshape(frames, [shape[0], shape[1] * shape[2], -1, 3]), tf.float32)
-
-    def aligned(factor: tf.Tensor) -> tf.Tensor:
-        return tf.reshape(factor, [shape[0], 1, 1, -1])
-
-    colors = (colors * aligned(gains) - 127.5) * aligned(contrast) + 127.5
-    grey = tf.reduce_mean(colors, axis=-1, keepdims=True)
-    colors = grey + (colors - grey) * aligned(saturation)
-    whole = tf.cast(tf.clip_by_value(tf.round(colors), 0, 255), tf.uint8)
-    return tf.ensure_shape(tf.reshape(whole, shape), frames.shape)
-
-
 def scale_and_crop(
-    frames: tf.Tensor,
-    intrinsics: tf.Tensor,
-    scaling: tf.Tensor,
-    out_size: tf.Tensor,
-    offset: tf.Tensor,
-    exact_intrinsics: bool = False,
+    frames: tf.Tensor, intrinsics: tf.Tensor, scaling: tf.Tensor, out_size: tf.Tensor, offset: tf.Tensor
 ) -> tuple[tf.Tensor, tf.Tensor]:
     """Resizes uint8 [B, H, W, C] to `out_size` and cuts its first size out at `offset`; all of them as (y, x).
 
-    The intrinsics [B, 3, 3] are scaled by `scaling`, see `geometry.scale_intrinsics`, and shifted by `offset`.
+    The intrinsics [B, 3, 3] are scaled by `scaling` and shifted by `offset`.
     """
     shape = tf.shape(frames)
     scaled = tf.raw_ops.ResizeArea(images=frames, size=out_size)
@@ -208,10 +166,10 @@ def scale_and_crop(
     # Parity: cut off, not rounded, to uint8; and the intrinsics take the drawn scaling, not that of the whole pixels
     # (test_batches.py::test_augmentation_equals_numpy).
     frames = tf.ensure_shape(tf.cast(cropped, tf.uint8), frames.shape)
-    intrinsics = geometry.scale_intrinsics(intrinsics, scaling[1], scaling[0], exact_intrinsics)
+    factors = tf.stack([scaling[1], scaling[0], 1.0])[:, tf.newaxis]
     shift = tf.cast(tf.stack([offset[1], offset[0], 0]), tf.float32)[:, tf.newaxis]
     third_column = tf.constant([[0.0, 0.0, 1.0]])
-    return frames, intrinsics - shift * third_column
+    return frames, intrinsics * factors - shift * third_column
 
 
 def _shuffled_index(seed: int, position: tf.Tensor, count: int) -> tf.Tensor:
