@@ -216,7 +216,9 @@ def write_report(results: Path) -> None:
 
 
 def join(values: list[float], digits: int) -> str:
-    """One value, or the mean and in brackets those of each seed."""
+    """One value, or the mean and in brackets those of each seed; nothing where it was not measured."""
+    if np.isnan(values).any():
+        return ""
     if len(values) == 1:
         return f"{values[0]:.{digits}f}"
     return f"{np.mean(values):.{digits}f} ({', '.join(f'{value:.{digits}f}' for value in values)})"

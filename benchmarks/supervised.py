@@ -1,0 +1,111 @@
+"""What the depth network learns from true depth: how far learning from video alone can get on the generated world.
+
+    python benchmarks/supervised.py --output_dir=learning --steps=2000
+
+World, network, batch size, augmentation, learning rate and its drop are those of learning.py's recommended; only the
+objective differs: the mean absolute error of log depth, summed over the scales. The errors go to a CSV beside those of
+learning.py, whose table then shows them. The flags are those of learning.py, which explains them.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import learning
+import numpy as np
+from absl import flags
+from sfmlearner_tf.tools import demo_world, held_out
+
+from sfmlearner_tf import command
+
+BATCH_SIZE, LEARNING_RATE = 4, 3e-4
+# The depth, in metres, at which the network begins: where its disparity is 1.
+UNIT_M = 14.0
+
+
+def main() -> None:
+    import tensorflow as tf
+
+    tf.config.threading.set_intra_op_parallelism_threads(flags.FLAGS.threads)
+    folder, steps = Path(flags.FLAGS.output_dir), flags.FLAGS.steps
+    demo_world.make_world(folder)
+    seen, unseen = (
+        [triplet for drive in drives for triplet in held_out.read_triplets(drive)]
+        for drives in demo_world.split_drives(folder / "world" / "kitti_raw")
+    )
+    for seed in map(int, flags.FLAGS.seeds):
+        path = Path(flags.FLAGS.results_dir) / f"supervised-{steps}-{seed}.csv"
+        learning.write_rows(path, train(seed, steps, seen, unseen))
+
+
+def train(
+    seed: int, steps: int, seen: list[held_out.Triplet], unseen: list[held_out.Triplet]
+) -> Iterator[tuple[float, ...]]:
+    """One run; yields step, Abs Rel on the held-out frames, no errors of motion, the loss, and seconds."""
+    import tensorflow as tf
+    from tqdm import tqdm
+
+    from sfmlearner_tf import SfMLearner, TrainConfig
+    from sfmlearner_tf.adam import Adam
+    from sfmlearner_tf.learner import preprocess
+
+    learner = SfMLearner(TrainConfig(seed=seed, initial_disp=1.0))
+    weights = {name: value for name, value in learner.weights.items() if name.startswith("depth_net")}
+    drop = int(0.75 * steps)
+    optimizer = Adam(weights, lambda step: tf.where(step < drop, LEARNING_RATE, LEARNING_RATE / 4), 0.9)
+
+    @tf.function
+    def step_on(images: tf.Tensor, depths_m: tf.Tensor) -> tf.Tensor:
+        with tf.GradientTape() as tape:
+            losses = []
+            for scale, disparity in enumerate(learner.disp_net(preprocess(images))):
+                truth = depths_m[:, :: 2**scale, :: 2**scale, tf.newaxis]
+                known = tf.cast((truth > 0) & (truth < held_out.MAX_DEPTH_M), tf.float32)
+                error = tf.abs(tf.math.log(disparity) - tf.math.log(UNIT_M / tf.maximum(truth, 1)))
+                losses.append(tf.reduce_sum(known * error) / tf.reduce_sum(known))
+            loss = tf.add_n(losses)
+        optimizer.apply(tape.gradient(loss, list(weights.values())))
+        return loss
+
+    random, started, losses = np.random.RandomState(seed), time.time(), []
+    yield 0, measure(learner, unseen), *[float("nan")] * 4
+    for step in tqdm(range(1, steps + 1), unit="step", disable=None):
+        losses.append(float(step_on(*draw_batch(random, seen))))
+        if step % flags.FLAGS.eval_freq == 0 or step == steps:
+            row = (step, measure(learner, unseen), *[float("nan")] * 2, float(np.mean(losses)), time.time() - started)
+            print(f"step {step}, abs_rel {row[1]:.4g}, loss {row[4]:.4g}", flush=True)
+            yield row
+            losses = []
+
+
+def draw_batch(random: np.random.RandomState, triplets: list[held_out.Triplet]) -> tuple:
+    """Images uint8 [B, H, W, 3] and depths [B, H, W] in metres, mirrored, enlarged by up to 1.15 and cut out."""
+    import tensorflow as tf
+
+    chosen = [triplets[i] for i in random.randint(0, len(triplets), BATCH_SIZE)]
+    images, depths_m = np.stack([t.target for t in chosen]), np.stack([t.depth_m for t in chosen])
+    if random.rand() < 0.5:
+        images, depths_m = images[:, :, ::-1], depths_m[:, :, ::-1]
+    height, width = images.shape[1:3]
+    size = [int(side * factor) for side, factor in zip((height, width), 1 + 0.15 * random.rand(2))]
+    top, left = (random.randint(0, large - side + 1) for large, side in zip(size, (height, width)))
+    area = (slice(None), slice(top, top + height), slice(left, left + width))
+    larger = tf.cast(tf.image.resize(images, size, "area"), tf.uint8)
+    return larger[area], tf.image.resize(depths_m[..., np.newaxis], size, "nearest")[..., 0][area]
+
+
+def measure(learner: Any, triplets: list[held_out.Triplet], batch_size: int = 8) -> float:
+    """Abs Rel of median-scaled depth, as learning.py's."""
+    depths: list[np.ndarray] = []
+    for start in range(0, len(triplets), batch_size):
+        batch = np.stack([triplet.target for triplet in triplets[start : start + batch_size]])
+        depths += list(learner.predict_depth(batch).numpy()[..., 0])
+    no_motions = [triplet.translations_m for triplet in triplets]
+    return held_out.compute_errors(triplets, depths, no_motions).abs_rel
+
+
+if __name__ == "__main__":
+    command.run(main)
