@@ -205,7 +205,7 @@ def write_report(results: Path) -> None:
         last = {name: [float(rows[name][-1]) for rows in found] for name in shown}
         ratios = [value / baseline["abs_rel"][0] for value in last["abs_rel"]]
         cells = [join(last["abs_rel"], 3), join(ratios, 2), join(last["translation_error"], 3), join(last["ate_5"], 4)]
-        alarms = int(sum(last["alarms"]))
+        alarms = join([sum(last["alarms"])], 0)
         lines.append(f"| {variant.replace('+', ', ')} | {steps} | {len(found)} | {' | '.join(cells)} | {alarms} |")
     document = DOCS / "learning.md"
     before, _, rest = document.read_text(encoding="utf-8").partition(TABLE_START)

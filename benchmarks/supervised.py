@@ -20,6 +20,7 @@ from absl import flags
 from sfmlearner_tf.tools import demo_world, held_out
 
 from sfmlearner_tf import command
+from sfmlearner_tf.watchdogs import SIGNS
 
 BATCH_SIZE, LEARNING_RATE = 4, 3e-4
 # The depth, in metres, at which the network begins: where its disparity is 1.
@@ -44,7 +45,7 @@ def main() -> None:
 def train(
     seed: int, steps: int, seen: list[held_out.Triplet], unseen: list[held_out.Triplet]
 ) -> Iterator[tuple[float, ...]]:
-    """One run; yields step, Abs Rel on the held-out frames, no errors of motion, the loss, and seconds."""
+    """One run; yields rows of learning.COLUMNS, with the loss for that of pixels, and nothing of motion."""
     import tensorflow as tf
     from tqdm import tqdm
 
@@ -71,13 +72,14 @@ def train(
         return loss
 
     random, started, losses = np.random.RandomState(seed), time.time(), []
-    yield 0, measure(learner, unseen), *[float("nan")] * 4
+    nothing = [float("nan")] * (len(SIGNS) + 1)  # no watchdog looks
+    yield 0, measure(learner, unseen), *[float("nan")] * 4, *nothing
     for step in tqdm(range(1, steps + 1), unit="step", disable=None):
         losses.append(float(step_on(*draw_batch(random, seen))))
         if step % flags.FLAGS.eval_freq == 0 or step == steps:
-            row = (step, measure(learner, unseen), *[float("nan")] * 2, float(np.mean(losses)), time.time() - started)
-            print(f"step {step}, abs_rel {row[1]:.4g}, loss {row[4]:.4g}", flush=True)
-            yield row
+            abs_rel, loss = measure(learner, unseen), float(np.mean(losses))
+            print(f"step {step}, abs_rel {abs_rel:.4g}, loss {loss:.4g}", flush=True)
+            yield step, abs_rel, *[float("nan")] * 2, loss, time.time() - started, *nothing
             losses = []
 
 
