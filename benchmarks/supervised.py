@@ -12,7 +12,6 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import learning
 import numpy as np
@@ -32,18 +31,16 @@ def main() -> None:
 
     tf.config.threading.set_intra_op_parallelism_threads(flags.FLAGS.threads)
     folder, steps = Path(flags.FLAGS.output_dir), flags.FLAGS.steps
-    demo_world.make_world(folder)
-    seen, unseen = (
-        [triplet for drive in drives for triplet in held_out.read_triplets(drive)]
-        for drives in demo_world.split_drives(folder / "world" / "kitti_raw")
-    )
+    drives = learning.read_drives(folder)
+    seen, _ = demo_world.split_drives(folder / "world" / "kitti_raw")
+    triplets = [triplet for drive in seen for triplet in held_out.read_triplets(drive)]
     for seed in map(int, flags.FLAGS.seeds):
         path = Path(flags.FLAGS.results_dir) / f"supervised-{steps}-{seed}.csv"
-        learning.write_rows(path, train(seed, steps, seen, unseen))
+        learning.write_rows(path, train(seed, steps, triplets, drives))
 
 
 def train(
-    seed: int, steps: int, seen: list[held_out.Triplet], unseen: list[held_out.Triplet]
+    seed: int, steps: int, triplets: list[held_out.Triplet], drives: list[learning.Drive]
 ) -> Iterator[tuple[float, ...]]:
     """One run; yields rows of learning.COLUMNS, with the loss for that of pixels, and nothing of motion."""
     import tensorflow as tf
@@ -73,11 +70,11 @@ def train(
 
     random, started, losses = np.random.RandomState(seed), time.time(), []
     nothing = [float("nan")] * (len(SIGNS) + 1)  # no watchdog looks
-    yield 0, measure(learner, unseen), *[float("nan")] * 4, *nothing
+    yield 0, learning.evaluate(learner, drives)[0], *[float("nan")] * 4, *nothing
     for step in tqdm(range(1, steps + 1), unit="step", disable=None):
-        losses.append(float(step_on(*draw_batch(random, seen))))
+        losses.append(float(step_on(*draw_batch(random, triplets))))
         if step % flags.FLAGS.eval_freq == 0 or step == steps:
-            abs_rel, loss = measure(learner, unseen), float(np.mean(losses))
+            abs_rel, loss = learning.evaluate(learner, drives)[0], float(np.mean(losses))
             print(f"step {step}, abs_rel {abs_rel:.4g}, loss {loss:.4g}", flush=True)
             yield step, abs_rel, *[float("nan")] * 2, loss, time.time() - started, *nothing
             losses = []
@@ -97,16 +94,6 @@ def draw_batch(random: np.random.RandomState, triplets: list[held_out.Triplet]) 
     area = (slice(None), slice(top, top + height), slice(left, left + width))
     larger = tf.cast(tf.image.resize(images, size, "area"), tf.uint8)
     return larger[area], tf.image.resize(depths_m[..., np.newaxis], size, "nearest")[..., 0][area]
-
-
-def measure(learner: Any, triplets: list[held_out.Triplet], batch_size: int = 8) -> float:
-    """Abs Rel of median-scaled depth, as learning.py's."""
-    depths: list[np.ndarray] = []
-    for start in range(0, len(triplets), batch_size):
-        batch = np.stack([triplet.target for triplet in triplets[start : start + batch_size]])
-        depths += list(learner.predict_depth(batch).numpy()[..., 0])
-    no_motions = [triplet.translations_m for triplet in triplets]
-    return held_out.compute_errors(triplets, depths, no_motions).abs_rel
 
 
 if __name__ == "__main__":
