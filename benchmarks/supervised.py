@@ -2,9 +2,10 @@
 
     python benchmarks/supervised.py --output_dir=learning --steps=2000
 
-World, network, batch size, augmentation, learning rate and its drop are those of learning.py's recommended; only the
-objective differs: the mean absolute error of log depth, summed over the scales. The errors go to a CSV beside those of
-learning.py, whose table then shows them. The flags are those of learning.py, which explains them.
+World, network, batch size, learning rate and its drop are those of learning.py's recommended. The objective is the mean
+absolute error of log depth, summed over the scales; the images are those from before JPEG, and a batch is mirrored as a
+whole. The errors go to a CSV beside those of learning.py, whose table shows them when it is next written. The flags are
+those of learning.py, which explains them.
 """
 
 from __future__ import annotations
@@ -21,7 +22,6 @@ from sfmlearner_tf.tools import demo_world, held_out
 from sfmlearner_tf import command
 from sfmlearner_tf.watchdogs import SIGNS
 
-BATCH_SIZE, LEARNING_RATE = 4, 3e-4
 # The depth, in metres, at which the network begins: where its disparity is 1.
 UNIT_M = 14.0
 
@@ -50,10 +50,10 @@ def train(
     from sfmlearner_tf.adam import Adam
     from sfmlearner_tf.learner import preprocess
 
-    learner = SfMLearner(TrainConfig(seed=seed, initial_disp=1.0))
+    config = TrainConfig.from_preset("recommended", seed=seed, max_steps=steps + 1)
+    learner = SfMLearner(config)
     weights = {name: value for name, value in learner.weights.items() if name.startswith("depth_net")}
-    drop = int(0.75 * steps)
-    optimizer = Adam(weights, lambda step: tf.where(step < drop, LEARNING_RATE, LEARNING_RATE / 4), 0.9)
+    optimizer = Adam(weights, learner.optimizer.learning_rate, config.beta1)
 
     @tf.function
     def step_on(images: tf.Tensor, depths_m: tf.Tensor) -> tf.Tensor:
@@ -72,7 +72,7 @@ def train(
     nothing = [float("nan")] * (len(SIGNS) + 1)  # no watchdog looks
     yield 0, learning.evaluate(learner, drives)[0], *[float("nan")] * 4, *nothing
     for step in tqdm(range(1, steps + 1), unit="step", disable=None):
-        losses.append(float(step_on(*draw_batch(random, triplets))))
+        losses.append(float(step_on(*draw_batch(random, triplets, config.batch_size))))
         if step % flags.FLAGS.eval_freq == 0 or step == steps:
             abs_rel, loss = learning.evaluate(learner, drives)[0], float(np.mean(losses))
             print(f"step {step}, abs_rel {abs_rel:.4g}, loss {loss:.4g}", flush=True)
@@ -80,16 +80,18 @@ def train(
             losses = []
 
 
-def draw_batch(random: np.random.RandomState, triplets: list[held_out.Triplet]) -> tuple:
-    """Images uint8 [B, H, W, 3] and depths [B, H, W] in metres, mirrored, enlarged by up to 1.15 and cut out."""
+def draw_batch(random: np.random.RandomState, triplets: list[held_out.Triplet], batch_size: int) -> tuple:
+    """Images uint8 [B, H, W, 3] and depths [B, H, W] in metres, mirrored or not, enlarged and cut out."""
     import tensorflow as tf
 
-    chosen = [triplets[i] for i in random.randint(0, len(triplets), BATCH_SIZE)]
+    from sfmlearner_tf.data.batches import MAX_SCALING
+
+    chosen = [triplets[i] for i in random.randint(0, len(triplets), batch_size)]
     images, depths_m = np.stack([t.target for t in chosen]), np.stack([t.depth_m for t in chosen])
     if random.rand() < 0.5:
         images, depths_m = images[:, :, ::-1], depths_m[:, :, ::-1]
     height, width = images.shape[1:3]
-    size = [int(side * factor) for side, factor in zip((height, width), 1 + 0.15 * random.rand(2))]
+    size = [int(side * factor) for side, factor in zip((height, width), random.uniform(1, MAX_SCALING, 2))]
     top, left = (random.randint(0, large - side + 1) for large, side in zip(size, (height, width)))
     area = (slice(None), slice(top, top + height), slice(left, left + width))
     larger = tf.cast(tf.image.resize(images, size, "area"), tf.uint8)
