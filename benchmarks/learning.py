@@ -5,8 +5,8 @@
 The world: 24 scenes to learn from, 4 held out, 50 frames each, 64x208; batch 4, from random weights. A variant is a
 preset, or a preset with options changed, such as release+ssim_weight=0.85+random_flip=true. release is taken with
 --smooth_weight=0.1. A run that has its CSV in --results_dir is not run again; the rows of one that runs, or was
-stopped, are in a file that ends in .writing. At the end the table and the plot of all CSVs are put into
-docs/learning.md and docs/learning.png; --variants= (none) does only that.
+stopped, are in a file that ends in .writing. The weights go to --output_dir/checkpoints. At the end the table and the
+plot of all CSVs are put into docs/learning.md and docs/learning.png; --variants= (none) does only that.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ DOCS = Path(__file__).resolve().parents[1] / "docs"
 BASELINE = "mean"  # the CSV of the trivial predictors
 TABLE_START, TABLE_END = "<!-- table -->", "<!-- end of table -->"
 
-_OUTPUT_DIR = flags.DEFINE_string("output_dir", "learning", "Folder of the world.")
+_OUTPUT_DIR = flags.DEFINE_string("output_dir", "learning", "Folder of the world and of the trained weights.")
 _RESULTS_DIR = flags.DEFINE_string("results_dir", str(DOCS / "learning"), "Folder of the CSVs, one a run.")
 _VARIANTS = flags.DEFINE_list("variants", ["release"], "What to train, see above.")
 _SEEDS = flags.DEFINE_list("seeds", ["1"], "Seeds of each variant.")
@@ -58,6 +58,7 @@ def main() -> None:
     baseline = results / f"{BASELINE}.csv"
     if missing or not baseline.exists():
         drives = read_drives(folder)
+    if not baseline.exists():
         write_rows(baseline, [(0, *evaluate_trivial_predictors(folder, drives))])
     for run in missing:
         write_rows(paths[run], train(make_config(folder, *run), drives))
@@ -72,6 +73,7 @@ def make_config(folder: Path, variant: str, seed: int) -> Any:
     config = TrainConfig.from_preset(
         preset,
         dataset_dir=str(folder / "formatted"),
+        checkpoint_dir=str(folder / "checkpoints" / f"{variant}-{_STEPS.value}-{seed}"),
         img_height=demo_world.HEIGHT,
         img_width=demo_world.WIDTH,
         max_steps=_STEPS.value + 1,
@@ -140,6 +142,7 @@ def train(config: Any, drives: list[Drive]) -> Iterator[tuple[float, ...]]:
             print(", ".join(f"{name} {value:.4g}" for name, value in zip(COLUMNS, row)), flush=True)
             yield row
             pixel_losses, looks = [], []
+    learner.save(config.checkpoint_dir)
 
 
 def evaluate(learner: Any, drives: list[Drive], batch_size: int = 8) -> tuple[float, float, float]:

@@ -83,6 +83,12 @@ class TrainConfig:
         "cross_entropy", "Regularisation of the masks: cross_entropy with 1, or focal.",
         choices=("cross_entropy", "focal"),
     )  # fmt: skip
+    anchor_weight: float = _option(
+        0.0, "Weight of the mean absolute difference between log disparity and that of --anchor_checkpoint_file, at "
+        "each scale: holds depth near what other weights predict, where things that move along with the camera would "
+        "become infinitely far.", at_least=0,
+    )  # fmt: skip
+    anchor_checkpoint_file: str = _option("", "Checkpoint whose depth --anchor_weight holds to; it is not trained.")
     min_disp: float = _option(
         0.01, "Smallest disparity that the network predicts: 0.01 in the release's code, 0.1 in the paper.", above=0
     )
@@ -134,6 +140,8 @@ class TrainConfig:
             raise ValueError("sampler must be 'native' with jit_compile, got 'addons': XLA cannot compile it")
         if 0 < self.initial_disp <= self.min_disp:
             raise ValueError(f"initial_disp must be 0 or above min_disp={self.min_disp}, got {self.initial_disp}")
+        if self.anchor_weight > 0 and not self.anchor_checkpoint_file:
+            raise ValueError(f"anchor_weight must be 0 without anchor_checkpoint_file, got {self.anchor_weight}")
         if self.best_metric in ("abs_rel", "translation_error") and not self.val_kitti_dir:
             raise ValueError(f"best_metric must be total or pixel without val_kitti_dir, got {self.best_metric!r}")
 

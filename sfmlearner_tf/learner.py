@@ -38,6 +38,9 @@ class SfMLearner(tf.Module):
 
     Args:
         config: options of training; for prediction alone the defaults do.
+
+    Raises:
+        UserError: the anchor's checkpoint is not there, damaged, or lacks a variable of DispNet.
     """
 
     def __init__(self, config: TrainConfig) -> None:
@@ -53,6 +56,7 @@ class SfMLearner(tf.Module):
         self.pose_exp_net(image, tf.tile(image, [1, 1, 1, config.num_sources]))
         if config.initial_disp:
             self.disp_net.start_from(config.initial_disp)
+        self.anchor_net = _load_anchor(config.anchor_checkpoint_file) if config.anchor_weight else None
         self.weights = {**self.disp_net.release_variables(), **self.pose_exp_net.release_variables()}
         self.optimizer = Adam(self.weights, _learning_rate(config), config.beta1)
         self.global_step = tf.Variable(0, dtype=tf.int32, trainable=False, name="global_step")
@@ -133,7 +137,10 @@ class SfMLearner(tf.Module):
         disparities = self.disp_net(target)[: self.config.num_scales]
         poses, mask_logits = self.pose_exp_net(target, sources)
         intrinsics = tf.cast(intrinsics, tf.float32)
-        objective = compute_objective(self.config, target, sources, intrinsics, disparities, poses, mask_logits)
+        anchors = self.anchor_net(target)[: self.config.num_scales] if self.anchor_net else ()
+        objective = compute_objective(
+            self.config, target, sources, intrinsics, disparities, poses, mask_logits, anchors
+        )
         return Outputs(disparities, poses, objective)
 
     def _forward(self, target: tf.Tensor, sources: tf.Tensor, intrinsics: tf.Tensor) -> dict[str, Any]:
@@ -195,6 +202,14 @@ def _signs(
         ),
         "gradient_norm": tf.linalg.global_norm(gradients),
     }
+
+
+def _load_anchor(path: str) -> DispNet:
+    """A depth network with the weights of a checkpoint, not to be trained."""
+    net = DispNet(min_disp=checkpoint.read_scalar(path, checkpoint.MIN_DISP, MIN_DISP))
+    net(tf.zeros([1, MIN_IMAGE_SIDE, MIN_IMAGE_SIDE, 3]))
+    checkpoint.restore(path, net.release_variables())
+    return net
 
 
 def _learning_rate(config: TrainConfig) -> float | Callable[[tf.Tensor], tf.Tensor]:

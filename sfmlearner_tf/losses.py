@@ -24,14 +24,18 @@ class Objective(NamedTuple):
     pixel: tf.Tensor
     smooth: tf.Tensor
     explain: tf.Tensor
+    anchor: tf.Tensor | None  # None without anchors
     masks: tuple[tf.Tensor, ...]  # [B, h, w, N] in [0, 1], or () without masks
     projected: tuple[tf.Tensor, ...]  # [B, h, w, 3*N] in [-1, 1]
     in_view: tf.Tensor  # share of the pixels of the finest scale that the sources show, a scalar in [0, 1]
 
     def losses(self) -> dict[str, tf.Tensor]:
-        """The terms and their sum, by name."""
+        """The terms and their sum, by name; anchor only where there are anchors."""
         total = self.pixel + self.smooth + self.explain
-        return {"total": total, "pixel": self.pixel, "smooth": self.smooth, "explain": self.explain}
+        terms = {"pixel": self.pixel, "smooth": self.smooth, "explain": self.explain}
+        if self.anchor is None:
+            return {"total": total, **terms}
+        return {"total": total + self.anchor, **terms, "anchor": self.anchor}
 
 
 def compute_objective(
@@ -42,6 +46,7 @@ def compute_objective(
     disparities: Sequence[tf.Tensor],
     poses: tf.Tensor,
     mask_logits: Sequence[tf.Tensor],
+    anchors: Sequence[tf.Tensor] = (),
 ) -> Objective:
     """The objective over all scales (paper equation 5).
 
@@ -53,6 +58,7 @@ def compute_objective(
         disparities: S of [B, h, w, 1], from the finest scale on.
         poses: [B, N, 6], target to source.
         mask_logits: S of [B, h, w, 2*N], or empty to count every pixel fully.
+        anchors: S of [B, h, w, 1], the disparities to hold to, or empty to hold to none.
     """
     full_height, full_width = target.shape[1:3]
     num_sources = poses.shape[1]
@@ -93,6 +99,7 @@ def compute_objective(
         terms["smooth"].append(config.smooth_weight / 2**scale * smoothness)
     return Objective(
         **{name: tf.add_n(values) for name, values in terms.items()},
+        anchor=config.anchor_weight * anchor_loss(disparities, anchors) if anchors else None,
         masks=tuple(masks),
         projected=tuple(projected),
         in_view=in_view[0],
@@ -168,6 +175,12 @@ def _differences(values: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
     above, below = (tf.slice(values, [0, row, 0, 0], [-1, height, -1, -1]) for row in (0, 1))
     left, right = (tf.slice(values, [0, 0, column, 0], [-1, -1, width, -1]) for column in (0, 1))
     return below - above, right - left
+
+
+def anchor_loss(disparities: Sequence[tf.Tensor], anchors: Sequence[tf.Tensor]) -> tf.Tensor:
+    """Mean absolute differences of the logarithms of disparities and anchors, S of [B, h, w, 1], summed over scales."""
+    pairs = zip(disparities, anchors)
+    return tf.add_n([tf.reduce_mean(tf.abs(tf.math.log(disparity / anchor))) for disparity, anchor in pairs])
 
 
 def explainability(logits: tf.Tensor) -> tf.Tensor:

@@ -7,7 +7,13 @@ import tensorflow as tf
 from sfmlearner_tf.learner import SfMLearner, preprocess
 from sfmlearner_tf.losses import resize_area
 
-_SCALARS = {"total": "total_loss", "pixel": "pixel_loss", "smooth": "smooth_loss", "explain": "exp_loss"}
+_SCALARS = {
+    "total": "total_loss",
+    "pixel": "pixel_loss",
+    "smooth": "smooth_loss",
+    "explain": "exp_loss",
+    "anchor": "anchor_loss",
+}
 _POSE_ENTRIES = ("tx", "ty", "tz", "rx", "ry", "rz")
 
 

@@ -126,3 +126,28 @@ def test_initial_disparity():
     for min_disp in (0.01, 0.1):
         learner = SfMLearner(TrainConfig(initial_disp=0.5, min_disp=min_disp))
         np.testing.assert_allclose(1 / learner.predict_depth(image), 0.5, rtol=0.2)
+
+
+def test_an_anchor_holds_depth(tmp_path):
+    path = SfMLearner(TrainConfig(seed=1)).save(str(tmp_path))
+    batch = batch_of(2, 32, 64, 2)
+
+    def depth_changes(**options):
+        """By how much log depth is another after some steps."""
+        learner = SfMLearner(TrainConfig(learning_rate=0.003, **options))
+        learner.restore(path)
+        before = np.log(learner.predict_depth(batch[0]))
+        losses = [learner.train_step(*batch) for _ in range(8)]
+        return np.abs(np.log(learner.predict_depth(batch[0])) - before).mean(), losses
+
+    free, _ = depth_changes()
+    held, losses = depth_changes(anchor_weight=10.0, anchor_checkpoint_file=path)
+    assert held < free / 3
+    # The very first step is taken from where the anchor is.
+    np.testing.assert_allclose(losses[0]["anchor"], 0, atol=1e-5)
+    assert losses[1]["anchor"] > 0
+
+
+def test_an_anchor_that_is_not_there(tmp_path):
+    with pytest.raises(UserError, match="missing"):
+        SfMLearner(TrainConfig(anchor_weight=0.1, anchor_checkpoint_file=str(tmp_path / "missing")))

@@ -99,14 +99,14 @@ def test_stacked_sources_come_back():
     np.testing.assert_array_equal(losses.unstack_sources(stacked, 3), images)
 
 
-def objective(disparity, pose, logits=None, **options):
+def objective(disparity, pose, logits=None, anchors=(), **options):
     """Of one small example whose sources differ from the target, at as many scales as there are disparities."""
     random = np.random.RandomState(0)
     target = tf.constant(random.uniform(-1, 1, (1, 8, 12, 3)), disparity[0].dtype)
     sources = tf.constant(random.uniform(-1, 1, (1, 8, 12, 6)), disparity[0].dtype)
     intrinsics = tf.constant([[[10.0, 0, 5.7], [0, 9, 4.1], [0, 0, 1]]], disparity[0].dtype)
     config = TrainConfig(**options)
-    return losses.compute_objective(config, target, sources, intrinsics, disparity, pose, logits or ())
+    return losses.compute_objective(config, target, sources, intrinsics, disparity, pose, logits or (), anchors)
 
 
 def test_masks_weigh_the_photometric_error():
@@ -147,6 +147,23 @@ def test_scales_are_halved_in_weight_and_can_be_left_out():
     assert two.pixel > one.pixel
 
 
+def test_anchors_hold_log_disparity():
+    fine, coarse = tf.constant([1.0, 2, 4, 8], shape=[1, 2, 2, 1]), tf.constant([3.0], shape=[1, 1, 1, 1])
+    anchors = [tf.ones_like(fine), tf.constant([6.0], shape=[1, 1, 1, 1])]
+    # Factors 1, 2, 4 and 8 at the finer scale, 1/2 at the coarser one.
+    np.testing.assert_allclose(losses.anchor_loss([fine, coarse], anchors), (0 + 1 + 2 + 3) / 4 * np.log(2) + np.log(2))
+
+
+def test_anchors_count_by_their_weight():
+    disparity, pose = [tf.fill([1, 8, 12, 1], 0.5)], tf.zeros([1, 2, 6])
+    free = objective(disparity, pose).losses()
+    options = {"anchor_weight": 0.1, "anchor_checkpoint_file": "model.latest"}
+    held = objective(disparity, pose, anchors=[tf.fill([1, 8, 12, 1], 1.0)], **options).losses()
+    assert "anchor" not in free
+    np.testing.assert_allclose(held["anchor"], 0.1 * np.log(2), rtol=1e-6)
+    np.testing.assert_allclose(held["total"], free["total"] + held["anchor"], rtol=1e-6)
+
+
 @pytest.mark.parametrize(
     "options",
     [
@@ -157,6 +174,8 @@ def test_scales_are_halved_in_weight_and_can_be_left_out():
             "smoothness": "edge_aware",
             "smooth_normalized": True,
             "explain_reg": "focal",
+            "anchor_weight": 0.1,
+            "anchor_checkpoint_file": "model.latest",
         },
     ],
     ids=["release", "beyond"],
@@ -166,11 +185,12 @@ def test_gradient_equals_finite_differences(options):
     disparity = tf.constant(random.uniform(0.2, 0.4, (1, 8, 12, 1)))
     pose = tf.constant(random.uniform(-0.2, 0.2, (1, 2, 6)))
     logits = tf.constant(random.normal(size=(1, 8, 12, 4)))
+    anchors = [tf.constant(random.uniform(0.2, 0.4, (1, 8, 12, 1)))] if "anchor_weight" in options else ()
 
     @tf.function
     def total(disparity, pose, logits):
-        terms = objective([disparity], pose, [logits], explain_reg_weight=0.2, smooth_weight=0.3, **options)
-        return terms.pixel + terms.smooth + terms.explain
+        weights = {"explain_reg_weight": 0.2, "smooth_weight": 0.3}
+        return objective([disparity], pose, [logits], anchors, **weights, **options).losses()["total"]
 
     analytic, numeric = tf.test.compute_gradient(total, [disparity, pose, logits], delta=1e-7)
     for ours, theirs in zip(analytic, numeric):
