@@ -140,8 +140,11 @@ class TrainConfig:
             raise ValueError("sampler must be 'native' with jit_compile, got 'addons': XLA cannot compile it")
         if 0 < self.initial_disp <= self.min_disp:
             raise ValueError(f"initial_disp must be 0 or above min_disp={self.min_disp}, got {self.initial_disp}")
-        if self.anchor_weight > 0 and not self.anchor_checkpoint_file:
-            raise ValueError(f"anchor_weight must be 0 without anchor_checkpoint_file, got {self.anchor_weight}")
+        if (self.anchor_weight > 0) != bool(self.anchor_checkpoint_file):
+            raise ValueError(
+                "anchor_weight must be above 0 with anchor_checkpoint_file and 0 without, got "
+                f"{self.anchor_weight} and {self.anchor_checkpoint_file!r}"
+            )
         if self.best_metric in ("abs_rel", "translation_error") and not self.val_kitti_dir:
             raise ValueError(f"best_metric must be total or pixel without val_kitti_dir, got {self.best_metric!r}")
 

@@ -38,7 +38,8 @@ def test_defaults_are_the_release_s():
         ({"num_scales": 5}, "num_scales must be at most 4, got 5"),
         ({"sampler": "fast"}, "sampler must be one of native, addons, got 'fast'"),
         ({"initial_disp": 0.01}, "initial_disp must be 0 or above min_disp=0.01, got 0.01"),
-        ({"anchor_weight": 0.1}, "anchor_weight must be 0 without anchor_checkpoint_file, got 0.1"),
+        ({"anchor_weight": 0.1}, "anchor_weight must be above 0 with anchor_checkpoint_file and 0 without, got 0.1"),
+        ({"anchor_checkpoint_file": "model.latest"}, "and 0 without, got 0.0 and 'model.latest'"),
         ({"sampler": "addons", "jit_compile": True}, "sampler must be 'native' with jit_compile"),
     ],
 )
