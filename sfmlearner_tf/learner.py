@@ -56,7 +56,7 @@ class SfMLearner(tf.Module):
         self.pose_exp_net(image, tf.tile(image, [1, 1, 1, config.num_sources]))
         if config.initial_disp:
             self.disp_net.start_from(config.initial_disp)
-        self.anchor_net = _load_anchor(config.anchor_checkpoint_file) if config.anchor_weight else None
+        self.anchor_net = load_disp_net(config.anchor_checkpoint_file) if config.anchor_weight else None
         self.weights = {**self.disp_net.release_variables(), **self.pose_exp_net.release_variables()}
         self.optimizer = Adam(self.weights, _learning_rate(config), config.beta1)
         self.global_step = tf.Variable(0, dtype=tf.int32, trainable=False, name="global_step")
@@ -204,8 +204,8 @@ def _signs(
     }
 
 
-def _load_anchor(path: str) -> DispNet:
-    """A depth network with the weights of a checkpoint, not to be trained."""
+def load_disp_net(path: str) -> DispNet:
+    """The depth network of a checkpoint, with its range of disparity. Raises UserError where it has none."""
     net = DispNet(min_disp=checkpoint.read_scalar(path, checkpoint.MIN_DISP, MIN_DISP))
     net(tf.zeros([1, MIN_IMAGE_SIDE, MIN_IMAGE_SIDE, 3]))
     checkpoint.restore(path, net.release_variables())

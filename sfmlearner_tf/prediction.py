@@ -18,9 +18,8 @@ from sfmlearner_tf import checkpoint
 from sfmlearner_tf.command import UserError
 from sfmlearner_tf.data.frames import DECODE_ERRORS, to_rgb
 from sfmlearner_tf.data.workers import map_ahead
-from sfmlearner_tf.disp_net import MIN_DISP, DispNet
 from sfmlearner_tf.layers import MIN_IMAGE_SIDE
-from sfmlearner_tf.learner import preprocess
+from sfmlearner_tf.learner import load_disp_net, preprocess
 from sfmlearner_tf.pose_exp_net import PoseExpNet
 
 # Images decoded ahead of the network, at its size.
@@ -64,9 +63,7 @@ def load_depth_network(ckpt_file: str, height: int, width: int) -> DepthNetwork:
 
     Reads the depth network alone, so any checkpoint does that has one. Raises UserError where it has none.
     """
-    network = DispNet(min_disp=checkpoint.read_scalar(ckpt_file, checkpoint.MIN_DISP, MIN_DISP))
-    network(tf.zeros([1, MIN_IMAGE_SIDE, MIN_IMAGE_SIDE, 3]))
-    checkpoint.restore(ckpt_file, network.release_variables())
+    network = load_disp_net(ckpt_file)
 
     @tf.function(input_signature=[tf.TensorSpec([None, height, width, 3], tf.uint8)])
     def predict(images: tf.Tensor) -> tf.Tensor:
