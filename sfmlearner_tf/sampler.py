@@ -1,7 +1,7 @@
 """The differentiable warp: bilinear sampling at projected coordinates (paper section 3.2, equation 2 and figure 3).
 
-Two kernels compute the same: "native", made of plain TensorFlow operations with a hand-written gradient, runs and
-compiles everywhere; "addons" is the compiled `tfa.image.resampler`, where tensorflow-addons exists.
+Two kernels compute the same: "native", made of plain TensorFlow operations, runs and compiles everywhere; "addons"
+is the compiled `tfa.image.resampler`, where tensorflow-addons exists.
 """
 
 from __future__ import annotations
@@ -95,49 +95,28 @@ def _sample(images: tf.Tensor, x: tf.Tensor, y: tf.Tensor, kernel: str) -> tuple
     # (test_sampler.py::test_border). A NaN fails every comparison.
     inside = (x >= 0) & (x < tf.cast(width - 1, x.dtype)) & (y >= 0) & (y < tf.cast(height - 1, y.dtype))
     x, y = (tf.where(inside, values, tf.zeros_like(values)) for values in (x, y))
-    inside = tf.cast(inside, images.dtype)
-    inside = inside[..., tf.newaxis]
+    inside = tf.cast(inside, images.dtype)[..., tf.newaxis]
     if kernel == "native":
-        return _native_kernel(images, x, y, inside), inside
+        return _native_kernel(images, x, y) * inside, inside
     return load_addons_kernel()(images, tf.stack([x, y], axis=-1)) * inside, inside
 
 
-@tf.custom_gradient
-def _native_kernel(
-    images: tf.Tensor, x: tf.Tensor, y: tf.Tensor, inside: tf.Tensor
-) -> tuple[tf.Tensor, Callable[[tf.Tensor], tuple]]:
-    """Bilinear interpolation of [B, Hs, Ws, C] at x and y [B, Ht, Wt], which must lie in the image, times `inside`
-    [B, Ht, Wt, 1]."""
+def _native_kernel(images: tf.Tensor, x: tf.Tensor, y: tf.Tensor) -> tf.Tensor:
+    """Bilinear interpolation of [B, Hs, Ws, C] at x and y [B, Ht, Wt], which must lie in the image."""
     shape = tf.shape(images)
     batch, height, width, channels = shape[0], shape[1], shape[2], shape[3]
     left, top = tf.floor(x), tf.floor(y)
     right_share, lower_share = (tf.cast(fraction, images.dtype)[..., tf.newaxis] for fraction in (x - left, y - top))
-    left_share, upper_share = inside - inside * right_share, inside - inside * lower_share
-    lower_share *= inside
-    right_share *= inside
-
     columns = [tf.cast(left, tf.int32), tf.minimum(tf.cast(left, tf.int32) + 1, width - 1)]
     rows = [tf.cast(top, tf.int32), tf.minimum(tf.cast(top, tf.int32) + 1, height - 1)]
     rows = [(row + tf.range(batch)[:, tf.newaxis, tf.newaxis] * height) * width for row in rows]
-    indices = [row + column for row in rows for column in columns]
-    flat_images = tf.reshape(images, [-1, channels])
-    upper_left, upper_right, lower_left, lower_right = (tf.gather(flat_images, index) for index in indices)
-
-    upper = left_share * upper_left + right_share * upper_right
-    lower = left_share * lower_left + right_share * lower_right
-
-    def gradient(upstream: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor, None]:
-        along_x = upper_share * (upper_right - upper_left) + lower_share * (lower_right - lower_left)
-        grad_x = tf.reduce_sum(upstream * along_x, axis=-1)
-        grad_y = tf.reduce_sum(upstream * (lower - upper), axis=-1)
-        # One scatter for the four corners; nothing of it runs where the images need no gradient, as in training.
-        shares = [v * h for v in (upper_share, lower_share) for h in (left_share, right_share)]
-        grad_images = tf.math.unsorted_segment_sum(
-            tf.stack([share * upstream for share in shares]), tf.stack(indices), batch * height * width
-        )
-        return tf.reshape(grad_images, shape), tf.cast(grad_x, x.dtype), tf.cast(grad_y, y.dtype), None
-
-    return upper_share * upper + lower_share * lower, gradient
+    pixels = tf.reshape(images, [-1, channels])
+    upper_left, upper_right, lower_left, lower_right = (
+        tf.gather(pixels, row + column) for row in rows for column in columns
+    )
+    upper = upper_left + right_share * (upper_right - upper_left)
+    lower = lower_left + right_share * (lower_right - lower_left)
+    return upper + lower_share * (lower - upper)
 
 
 def load_addons_kernel() -> Callable[[tf.Tensor, tf.Tensor], tf.Tensor]:

@@ -1,5 +1,7 @@
 import dataclasses
+import gc
 import inspect
+import weakref
 
 import numpy as np
 import pytest
@@ -29,6 +31,16 @@ def batch_of(batch_size, height, width, num_sources):
 def test_public_names():
     for name in sfmlearner_tf.__all__:
         assert inspect.getdoc(getattr(sfmlearner_tf, name)), f"{name} has no docstring"
+
+
+def test_memory_is_free_once_the_learner_is_gone():
+    """A graph that outlives its learner holds all its weights and moments."""
+    learner = SfMLearner(TrainConfig(explain_reg_weight=0.2, ssim_weight=0.5, smoothness="edge_aware"))
+    graph = weakref.ref(tf.function(learner.compute).get_concrete_function(*batch_of(2, 32, 64, 2)).graph)
+    assert graph() is not None
+    del learner
+    gc.collect()
+    assert graph() is None
 
 
 @pytest.mark.parametrize(("height", "width", "seq_length"), [(32, 32, 3), (45, 70, 7)])
