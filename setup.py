@@ -13,6 +13,25 @@ VERSION = next(
     for line in (HERE / "sfmlearner_tf" / "__init__.py").read_text().splitlines()
     if line.startswith("__version__")
 )
+# Each becomes a console script, such as sfmlearner-eval-depth.
+COMMANDS = [
+    "sfmlearner_tf.train",
+    "sfmlearner_tf.tools.demo",
+    "sfmlearner_tf.tools.export_saved_model",
+    "sfmlearner_tf.tools.fetch_checkpoint",
+    "sfmlearner_tf.tools.find_static_frames",
+    "sfmlearner_tf.tools.make_synthetic_kitti",
+    "sfmlearner_tf.tools.predict",
+    "sfmlearner_tf.tools.prepare_train_data",
+    "sfmlearner_tf.tools.reproduce",
+    "sfmlearner_tf.tools.test_kitti_depth",
+    "sfmlearner_tf.tools.test_kitti_pose",
+    "kitti_eval.eval_depth",
+    "kitti_eval.eval_mean_odometry",
+    "kitti_eval.eval_odometry",
+    "kitti_eval.eval_pose",
+    "kitti_eval.make_pose_ground_truth",
+]
 
 setup(
     name="sfmlearner_tf",
@@ -22,10 +41,8 @@ setup(
     long_description_content_type="text/markdown",
     license="MIT",
     python_requires=">=3.9",
-    # In a checkout the commands lie in tools/; installed they are sfmlearner_tf.tools: "tools" is everybody's name.
-    packages=["sfmlearner_tf", "sfmlearner_tf.data", "sfmlearner_tf.tools", "kitti_eval"],
-    package_dir={"sfmlearner_tf.tools": "tools"},
-    package_data={"sfmlearner_tf.data": ["*.csv"], "kitti_eval": ["*.csv"]},
+    packages=["kitti_eval", *(f"sfmlearner_tf{part}" for part in ("", ".data", ".losses", ".networks", ".tools"))],
+    package_data={"sfmlearner_tf": ["py.typed"], "sfmlearner_tf.data": ["*.csv"], "kitti_eval": ["*.csv"]},
     install_requires=REQUIREMENTS,
     extras_require={
         "gpu": [
@@ -45,5 +62,9 @@ setup(
         "dev": ["pytest>=7.3", "pytest-xdist>=3", "hypothesis>=6", "setuptools>=64", "wheel"],
         "lint": ['ruff==0.17.*; python_version >= "3.10"', 'mypy==2.4.*; python_version >= "3.10"'],
     },
-    entry_points={"console_scripts": ["sfmlearner-train = sfmlearner_tf.train:cli"]},
+    entry_points={
+        "console_scripts": [
+            f"sfmlearner-{module.rsplit('.', 1)[1].replace('_', '-')} = {module}:cli" for module in COMMANDS
+        ]
+    },
 )

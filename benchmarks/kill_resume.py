@@ -21,8 +21,8 @@ from absl import flags
 from PIL import Image
 from tqdm import tqdm
 
-from sfmlearner_tf import command
-from sfmlearner_tf.command import UserError
+from kitti_eval import command
+from sfmlearner_tf.errors import UserError
 
 _TRIALS = flags.DEFINE_integer("trials", 20, "Runs that are killed.", lower_bound=1)
 _STEPS = flags.DEFINE_integer("steps", 20, "Steps of each run; it saves every fifth.", lower_bound=6)

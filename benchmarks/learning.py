@@ -20,9 +20,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from absl import flags
-from sfmlearner_tf.tools import demo_world, held_out
 
-from sfmlearner_tf import command
+from kitti_eval import command
+from sfmlearner_tf.errors import UserError
+from sfmlearner_tf.tools import demo_world, held_out
 from sfmlearner_tf.watchdogs import SIGNS
 
 COLUMNS = ("step", "abs_rel", "translation_error", "ate_5", "pixel_loss", "seconds", *SIGNS, "alarms")
@@ -95,7 +96,7 @@ def read_change(change: str) -> tuple[str, Any]:
     name, _, text = change.partition("=")
     types = {option.name: str(option.type) for option in dataclasses.fields(TrainConfig)}
     if name not in types:
-        raise command.UserError(f"--variants: expected an option of training in {change!r}, found none of that name")
+        raise UserError(f"--variants: expected an option of training in {change!r}, found none of that name")
     parse: dict[str, Callable[[str], Any]] = {
         "bool": lambda value: value == "true",
         "int": int,

@@ -27,7 +27,7 @@ import numpy as np
 from absl import flags
 from PIL import Image
 
-from sfmlearner_tf import command
+from kitti_eval import command
 from sfmlearner_tf.data import prepare
 from sfmlearner_tf.data.formatted import JPEG_END, write_example, write_splits
 from sfmlearner_tf.data.frames import Geometry, load_frames

@@ -12,7 +12,7 @@ import time
 
 from absl import flags
 
-from sfmlearner_tf import command
+from kitti_eval import command
 from sfmlearner_tf.data.synthetic_kitti import write_dataset
 from sfmlearner_tf.data.synthetic_options import SyntheticKitti
 

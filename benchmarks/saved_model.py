@@ -19,7 +19,7 @@ from collections.abc import Callable
 
 from absl import flags
 
-from sfmlearner_tf import command
+from kitti_eval import command
 
 WARM_UP = 5
 COLD_STARTS = 3

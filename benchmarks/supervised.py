@@ -17,9 +17,9 @@ from pathlib import Path
 import learning
 import numpy as np
 from absl import flags
-from sfmlearner_tf.tools import demo_world, held_out
 
-from sfmlearner_tf import command
+from kitti_eval import command
+from sfmlearner_tf.tools import demo_world, held_out
 from sfmlearner_tf.watchdogs import SIGNS
 
 # The depth, in metres, at which the network begins: where its disparity is 1.

@@ -17,7 +17,7 @@ import numpy as np
 from absl import flags
 from PIL import Image
 
-from sfmlearner_tf import command
+from kitti_eval import command
 
 STEP_GFLOP = 93.0
 MATRIX_SIDE = 2048

@@ -1,41 +1,53 @@
-"""What every evaluation command shares: --help that explains, one line and exit status 1 for a user's mistake.
+"""What every command shares: --help that explains, and one line with exit status 1 for a user's mistake.
 
-Like the package's own `command`, which kitti_eval does not import, so that it runs where TensorFlow is not installed.
+It lies here because the evaluation runs where TensorFlow is not installed; the commands of `sfmlearner_tf` use it too.
 """
+
+from __future__ import annotations
 
 import os
 import sys
 from collections.abc import Callable, Sequence
 from typing import NoReturn
 
-from absl import app, flags
+from absl import app, flags, logging
+
+from kitti_eval.errors import UserError
 
 
-class UserError(Exception):
-    """Something the user can mend. Its text names the file or flag, what was expected and what was found."""
+def run(main: Callable[[], None], argument: str | None = None, help_groups: Sequence[str] = ()) -> NoReturn:
+    """Parses the flags, runs `main` and exits; a UserError ends in one line instead of a traceback.
 
+    Exit status: 0 when `main` returns and for --help, 1 for a wrong flag or a UserError, 130 for Ctrl-C.
 
-def run(main: Callable[[], None]) -> NoReturn:
-    """Parses the flags, runs `main` and exits; without a traceback where the mistake is the user's.
-
-    Exit status: 0 when `main` returns and for --help, 1 on a UserError or a wrong flag, 130 on Ctrl-C.
+    Args:
+        main: the command; the docstring of its module is the text of --help.
+        argument: name of the flag whose value may also be given without the name, anywhere on the command line.
+        help_groups: module names under which flags were defined, in the order of --help; by default main's module.
     """
+    # TensorFlow's start-up messages would hide the one line that matters; set the variable to 0 to see them.
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     module = sys.modules[main.__module__]
+    name = sys.argv[0] if module.__name__ == "__main__" else module.__name__
 
     def parse(argv: Sequence[str]) -> Sequence[str]:
-        if any(argument in ("--help", "-h", "-help", "-?") for argument in argv[1:]):
-            listed = flags.FLAGS.module_help(sys.argv[0] if module.__name__ == "__main__" else module.__name__)
-            _print_to_the_end(f"{module.__doc__}\n{listed}")
+        if any(given in ("--help", "-h", "-help", "-?") for given in argv[1:]):
+            listed = [flags.FLAGS.module_help(group) for group in help_groups or [name]]
+            _print_all("\n".join([str(module.__doc__), *listed]))
             sys.exit(0)
+        flags.FLAGS.set_gnu_getopt(argument is not None)
         try:
             rest = flags.FLAGS(argv)
         except flags.Error as error:
             _fail(" ".join(str(error).split()) + " (--help lists the flags)")
+        if argument and len(rest) > 1 and flags.FLAGS[argument].value is None:
+            flags.FLAGS[argument].value = rest.pop(1)
         if len(rest) > 1:
             _fail(f"unexpected argument {rest[1]!r}: every option is written --name=value (--help lists the flags)")
         return rest
 
     def guarded(_: Sequence[str]) -> int:
+        logging.set_verbosity(logging.WARNING)
         try:
             main()
         except UserError as error:
@@ -48,8 +60,8 @@ def run(main: Callable[[], None]) -> NoReturn:
     app.run(guarded, flags_parser=parse)
 
 
-def _print_to_the_end(text: str) -> None:
-    """Prints, for as long as there is somebody to read it: `--help | head` is no failure."""
+def _print_all(text: str) -> None:
+    """Prints a text; a reader that closes the pipe early, as in `--help | head`, is no failure."""
     try:
         print(text, flush=True)
     except BrokenPipeError:

@@ -14,9 +14,9 @@ from typing import NamedTuple
 import numpy as np
 
 from kitti_eval import depth_metrics
-from kitti_eval.command import UserError
 from kitti_eval.depth_ground_truth import GroundTruth, load_ground_truth
 from kitti_eval.error_maps import draw_error_map, save_error_map
+from kitti_eval.errors import UserError
 from kitti_eval.resize import resize_bilinear
 
 # Fewer images than this for each process take longer to share out than to evaluate.

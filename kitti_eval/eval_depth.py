@@ -24,6 +24,7 @@ from tqdm import tqdm
 from kitti_eval import command, files
 from kitti_eval.depth_evaluation import DepthProtocol, EvaluationSummary, ImageResult, evaluate_images, summarize
 from kitti_eval.depth_metrics import DepthErrors
+from kitti_eval.errors import UserError
 from kitti_eval.image_lists import list_eigen_files, list_stereo_files, read_image_list
 
 _KITTI_DIR = flags.DEFINE_string(
@@ -56,9 +57,9 @@ _PROCESSES = flags.DEFINE_integer("processes", 0, "Worker processes; 0: one a co
 
 def main() -> None:
     if _MIN_DEPTH.value >= _MAX_DEPTH.value:
-        raise command.UserError(f"--min_depth={_MIN_DEPTH.value} must be below --max_depth={_MAX_DEPTH.value}")
+        raise UserError(f"--min_depth={_MIN_DEPTH.value} must be below --max_depth={_MAX_DEPTH.value}")
     if not Path(_KITTI_DIR.value).is_dir():
-        raise command.UserError(f"--kitti_dir={_KITTI_DIR.value}: expected a folder, found none")
+        raise UserError(f"--kitti_dir={_KITTI_DIR.value}: expected a folder, found none")
     protocol = _make_protocol()
     image_files, predictions = _match(read_predictions(_PRED_FILE.value), protocol.ground_truth == "improved")
     error_map_dir = Path(_ERROR_MAP_DIR.value) if _ERROR_MAP_DIR.value else None
@@ -79,21 +80,19 @@ def read_predictions(path: str) -> np.ndarray:
     try:
         predictions = np.load(path, mmap_mode="r", allow_pickle=False)
     except (OSError, ValueError, EOFError) as error:
-        raise command.UserError(
-            f"{path}: expected a .npy file of numbers [N, h, w]; cannot read it ({error})"
-        ) from error
+        raise UserError(f"{path}: expected a .npy file of numbers [N, h, w]; cannot read it ({error})") from error
     if not isinstance(predictions, np.ndarray) or predictions.ndim != 3 or predictions.dtype.kind != "f":
         found = (
             f"{predictions.dtype} {list(predictions.shape)}" if isinstance(predictions, np.ndarray) else "an archive"
         )
-        raise command.UserError(f"{path}: expected a .npy file of floating numbers [N, h, w], found {found}")
+        raise UserError(f"{path}: expected a .npy file of floating numbers [N, h, w], found {found}")
     return predictions
 
 
 def _make_protocol() -> DepthProtocol:
     stereo = _SPLIT.value == "stereo"
     if stereo and _GROUND_TRUTH.value != "eigen":
-        raise command.UserError(f"--ground_truth={_GROUND_TRUTH.value} has no meaning with --split=stereo")
+        raise UserError(f"--ground_truth={_GROUND_TRUTH.value} has no meaning with --split=stereo")
     return DepthProtocol(
         ground_truth="stereo" if stereo else _GROUND_TRUTH.value,
         min_depth_m=_MIN_DEPTH.value,
@@ -111,7 +110,7 @@ def _parse_scale(text: str) -> float | None:
     except ValueError:
         scale = np.nan
     if not (np.isfinite(scale) and scale > 0):
-        raise command.UserError(f"--scale={text}: expected median, none or a number above 0")
+        raise UserError(f"--scale={text}: expected median, none or a number above 0")
     return scale
 
 
@@ -126,7 +125,7 @@ def _match(predictions: np.ndarray, improved: bool) -> tuple[list[str], np.ndarr
         if improved and len(predictions) == len(all_files):
             predictions = predictions[[all_files.index(image_file) for image_file in image_files]]
     if len(predictions) != len(image_files):
-        raise command.UserError(
+        raise UserError(
             f"{_PRED_FILE.value}: expected one prediction for each of the {len(image_files)} test images "
             f"({_TEST_FILE_LIST.value or 'the list of the split'}), found {len(predictions)}"
         )

@@ -13,6 +13,7 @@ from pathlib import Path
 from absl import flags
 
 from kitti_eval import command, files
+from kitti_eval.errors import UserError
 from kitti_eval.pose_files import read_kitti
 from kitti_eval.pose_metrics import compute_snippet_ate
 from kitti_eval.published import read_published_ate
@@ -48,7 +49,7 @@ def _read_snippets(sequence: str):
     try:
         return cut_snippets(read_kitti(path), _SEQ_LENGTH.value)
     except ValueError as error:
-        raise command.UserError(f"{path}, --seq_length={_SEQ_LENGTH.value}: {error}") from error
+        raise UserError(f"{path}, --seq_length={_SEQ_LENGTH.value}: {error}") from error
 
 
 def cli() -> None:

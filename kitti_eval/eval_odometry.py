@@ -23,6 +23,7 @@ import numpy as np
 from absl import flags
 
 from kitti_eval import command, files
+from kitti_eval.errors import UserError
 from kitti_eval.odometry_evaluation import AlignedErrors, evaluate_trajectory, read_ground_truth, read_prediction
 from kitti_eval.plots import plot_paths, plot_segment_errors
 from kitti_eval.pose_files import format_kitti, format_tum
@@ -60,7 +61,7 @@ def main() -> None:
     if _OUTPUT_KITTI.value:
         files.write_text(_OUTPUT_KITTI.value, format_kitti(aligned.poses))
     if _OUTPUT_TUM.value and times_s is None:
-        raise command.UserError(f"--output_tum: neither {_GTRUTH_FILE.value} nor {_PRED.value} has times: --times_file")
+        raise UserError(f"--output_tum: neither {_GTRUTH_FILE.value} nor {_PRED.value} has times: --times_file")
     if _OUTPUT_TUM.value and times_s is not None:
         files.write_text(_OUTPUT_TUM.value, format_tum(aligned.poses, times_s))
     if _OUTPUT_JSON.value:

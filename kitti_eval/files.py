@@ -7,7 +7,7 @@ import os
 from pathlib import Path
 from typing import Any
 
-from kitti_eval.command import UserError
+from kitti_eval.errors import UserError
 
 
 def read_lines(path: str | Path, expected: str) -> list[str]:

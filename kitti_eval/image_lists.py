@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 from pathlib import Path
 
-from kitti_eval.command import UserError
+from kitti_eval.errors import UserError
 from kitti_eval.files import read_lines
 
 # One row a drive: the 697 test frames of Eigen et al. in their published order, and those that KITTI's annotated depth

@@ -15,6 +15,7 @@ from absl import flags
 from tqdm import tqdm
 
 from kitti_eval import command
+from kitti_eval.errors import UserError
 from kitti_eval.snippets import cut_snippets, read_sequence, write_snippets
 
 _DATASET_DIR = flags.DEFINE_string("dataset_dir", None, "Folder of KITTI odometry.", required=True)
@@ -28,7 +29,7 @@ def main() -> None:
     try:
         snippets = cut_snippets(poses, _SEQ_LENGTH.value)
     except ValueError as error:
-        raise command.UserError(f"--seq_length={_SEQ_LENGTH.value}: {error}") from error
+        raise UserError(f"--seq_length={_SEQ_LENGTH.value}: {error}") from error
     progress = tqdm(snippets, "writing", unit="snippet", disable=None)
     write_snippets(Path(_OUTPUT_DIR.value), progress, times_s)
     print(f"{len(snippets)} snippets of {_SEQ_LENGTH.value} frames in {_OUTPUT_DIR.value}")

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from kitti_eval.command import UserError
+from kitti_eval.errors import UserError
 from kitti_eval.pose_files import TimedPoses, read_times, read_trajectory
 from kitti_eval.pose_metrics import (
     RelativePoseErrors,

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from kitti_eval.command import UserError
+from kitti_eval.errors import UserError
 from kitti_eval.files import read_lines
 
 

@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 
 from kitti_eval import files
-from kitti_eval.command import UserError
+from kitti_eval.errors import UserError
 from kitti_eval.pose_files import TimedPoses, format_tum, read_kitti, read_times, read_tum
 from kitti_eval.pose_metrics import compute_snippet_ate
 from kitti_eval.trajectory import chain_motions, compute_motions, compute_scale, make_relative

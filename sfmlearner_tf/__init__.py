@@ -9,8 +9,8 @@ __version__ = "0.1.0"
 _PUBLIC = {
     "TrainConfig": "sfmlearner_tf.config",
     "SfMLearner": "sfmlearner_tf.learner",
-    "DispNet": "sfmlearner_tf.disp_net",
-    "PoseExpNet": "sfmlearner_tf.pose_exp_net",
+    "DispNet": "sfmlearner_tf.networks.disp_net",
+    "PoseExpNet": "sfmlearner_tf.networks.pose_exp_net",
     "bilinear_sampler": "sfmlearner_tf.sampler",
     "projective_inverse_warp": "sfmlearner_tf.sampler",
 }

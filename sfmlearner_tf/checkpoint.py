@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from sfmlearner_tf.command import UserError
+from sfmlearner_tf.errors import UserError
 
 GLOBAL_STEP = "train_op/global_step"
 # The range of disparity that the weights were trained for; files of 2017 do not tell, and have DispNet's default.

@@ -7,8 +7,8 @@ import io
 import math
 import os
 
-from sfmlearner_tf.command import UserError
 from sfmlearner_tf.data.files import write_whole
+from sfmlearner_tf.errors import UserError
 
 CSV_NAME, PNG_NAME = "validation.csv", "validation.png"
 

@@ -13,12 +13,12 @@ from typing import Any, NamedTuple
 import tensorflow as tf
 
 from sfmlearner_tf import checkpoint
-from sfmlearner_tf.command import UserError
-from sfmlearner_tf.disp_net import MIN_DISP, DispNet
+from sfmlearner_tf.errors import UserError
 from sfmlearner_tf.geometry import pose_vec2mat
-from sfmlearner_tf.layers import MIN_IMAGE_SIDE, Network
 from sfmlearner_tf.learner import SfMLearner, preprocess
-from sfmlearner_tf.pose_exp_net import PoseExpNet
+from sfmlearner_tf.networks.disp_net import MIN_DISP, DispNet
+from sfmlearner_tf.networks.layers import MIN_IMAGE_SIDE, Network
+from sfmlearner_tf.networks.pose_exp_net import PoseExpNet
 
 # Largest relative difference from the networks that is rounding.
 SAVED_MODEL_BOUND = 1e-5

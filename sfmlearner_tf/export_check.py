@@ -8,8 +8,8 @@ import numpy as np
 import tensorflow as tf
 from PIL import Image
 
-from sfmlearner_tf.command import UserError
 from sfmlearner_tf.data.frames import DECODE_ERRORS, to_rgb
+from sfmlearner_tf.errors import UserError
 from sfmlearner_tf.export import Exported, Networks
 
 # Pixels by which the made frames move.

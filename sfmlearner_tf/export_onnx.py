@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
 
-from sfmlearner_tf.command import UserError
+from sfmlearner_tf.errors import UserError
 from sfmlearner_tf.export import Exported, Networks, make_function
 
 # Largest relative difference from the networks that is rounding.

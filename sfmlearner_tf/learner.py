@@ -10,12 +10,12 @@ import tensorflow as tf
 
 from sfmlearner_tf import checkpoint, sampler
 from sfmlearner_tf.adam import ITERATIONS, Adam
-from sfmlearner_tf.command import UserError
 from sfmlearner_tf.config import TrainConfig
-from sfmlearner_tf.disp_net import MIN_DISP, DispNet
-from sfmlearner_tf.layers import MIN_IMAGE_SIDE
+from sfmlearner_tf.errors import UserError
 from sfmlearner_tf.losses import Objective, compute_objective
-from sfmlearner_tf.pose_exp_net import PoseExpNet
+from sfmlearner_tf.networks.disp_net import MIN_DISP, DispNet
+from sfmlearner_tf.networks.layers import MIN_IMAGE_SIDE
+from sfmlearner_tf.networks.pose_exp_net import PoseExpNet
 from sfmlearner_tf.watchdogs import SIGNS
 
 # Frames that differ by less than this on average, in grey levels of 255, are taken for the same picture.

@@ -15,12 +15,12 @@ import tensorflow as tf
 from PIL import Image
 
 from sfmlearner_tf import checkpoint
-from sfmlearner_tf.command import UserError
 from sfmlearner_tf.data.frames import DECODE_ERRORS, to_rgb
 from sfmlearner_tf.data.workers import map_ahead
-from sfmlearner_tf.layers import MIN_IMAGE_SIDE
+from sfmlearner_tf.errors import UserError
 from sfmlearner_tf.learner import load_disp_net, preprocess
-from sfmlearner_tf.pose_exp_net import PoseExpNet
+from sfmlearner_tf.networks.layers import MIN_IMAGE_SIDE
+from sfmlearner_tf.networks.pose_exp_net import PoseExpNet
 
 # Images decoded ahead of the network, at its size.
 _AHEAD = 32

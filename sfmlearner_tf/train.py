@@ -14,8 +14,9 @@ from typing import Any, NoReturn
 
 from absl import flags
 
-from sfmlearner_tf import command
+from kitti_eval import command
 from sfmlearner_tf.config import PRESETS, TrainConfig
+from sfmlearner_tf.errors import UserError
 
 _DEFINE: dict[str, Callable[..., Any]] = {
     "str": flags.DEFINE_string,
@@ -39,7 +40,7 @@ def main() -> None:
     try:
         config = TrainConfig.from_preset(_PRESET.value, **{flag.name: flag.value for flag in given})
     except ValueError as error:
-        raise command.UserError(f"--{error}") from None
+        raise UserError(f"--{error}") from None
     from sfmlearner_tf.trainer import Trainer  # Only now: --help and a wrong flag need not wait for TensorFlow.
 
     Trainer(config).run()

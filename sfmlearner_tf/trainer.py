@@ -16,11 +16,11 @@ from tqdm import tqdm
 
 from sfmlearner_tf import checkpoint
 from sfmlearner_tf.checkpoint import Checkpoints
-from sfmlearner_tf.command import UserError
 from sfmlearner_tf.config import TrainConfig
 from sfmlearner_tf.curves import Curves
 from sfmlearner_tf.data import batches
 from sfmlearner_tf.data.formatted import Example, read_split
+from sfmlearner_tf.errors import UserError
 from sfmlearner_tf.learner import SfMLearner
 from sfmlearner_tf.summaries import Summaries
 from sfmlearner_tf.validation import Validator

@@ -12,17 +12,16 @@ from typing import NamedTuple, TypeVar
 import numpy as np
 from PIL import Image
 
-import kitti_eval.command
 from kitti_eval.depth_evaluation import DepthProtocol, evaluate_depth_map
 from kitti_eval.depth_ground_truth import GroundTruth, load_ground_truth
 from kitti_eval.image_lists import read_image_list
 from kitti_eval.pose_metrics import compute_translation_error
-from sfmlearner_tf.command import UserError
 from sfmlearner_tf.config import TrainConfig
 from sfmlearner_tf.data import batches
 from sfmlearner_tf.data.formatted import Example
 from sfmlearner_tf.data.frames import DECODE_ERRORS, to_rgb
 from sfmlearner_tf.data.oxts import read_camera_poses
+from sfmlearner_tf.errors import UserError
 from sfmlearner_tf.learner import SfMLearner
 
 _Item = TypeVar("_Item")
@@ -110,7 +109,7 @@ def _find_windows(config: TrainConfig, examples: Sequence[Example]) -> list[Wind
         raise UserError(f"--val_kitti_dir={tree}: expected the folder of KITTI raw, found none")
     try:
         listed = read_image_list(config.val_files) if config.val_files else _list_images(tree, examples)
-    except kitti_eval.command.UserError as error:
+    except UserError as error:
         raise UserError(f"--val_files: {error}") from None
     poses_of: dict[Path, np.ndarray | None] = {}
     windows = []
@@ -166,7 +165,7 @@ def _load_truth(tree: Path, image_file: str) -> GroundTruth | None:
     """The annotated depth of a frame where there is one, else its lidar scan."""
     try:
         return load_ground_truth(tree, image_file, "improved") or load_ground_truth(tree, image_file, "eigen")
-    except kitti_eval.command.UserError as error:
+    except UserError as error:
         raise UserError(str(error)) from None
 
 

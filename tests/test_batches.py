@@ -7,9 +7,9 @@ import tensorflow as tf
 
 from formatted_data import write_formatted_data
 from sfmlearner_tf import TrainConfig
-from sfmlearner_tf.command import UserError
 from sfmlearner_tf.data import batches
 from sfmlearner_tf.data.formatted import read_split
+from sfmlearner_tf.errors import UserError
 
 
 @pytest.fixture(scope="module")

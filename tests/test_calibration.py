@@ -3,7 +3,6 @@ import math
 import pytest
 
 from kitti_tree import P_RECT
-from sfmlearner_tf.command import UserError
 from sfmlearner_tf.data.calibration import (
     check_intrinsics,
     from_horizontal_fov,
@@ -12,6 +11,7 @@ from sfmlearner_tf.data.calibration import (
     read_kitti_projection,
 )
 from sfmlearner_tf.data.sequences import Intrinsics
+from sfmlearner_tf.errors import UserError
 
 
 @pytest.fixture

@@ -14,7 +14,7 @@ from formatted_data import write_formatted_data
 from golden_numbers import FOLDER
 from sfmlearner_tf import SfMLearner, TrainConfig
 from sfmlearner_tf.checkpoint import Checkpoints, restore
-from sfmlearner_tf.command import UserError
+from sfmlearner_tf.errors import UserError
 from sfmlearner_tf.prediction import load_depth_network, load_pose_network
 from sfmlearner_tf.trainer import Trainer
 
@@ -325,7 +325,7 @@ SAVE_UNTIL_FULL = """
 import sys
 import tensorflow as tf
 from sfmlearner_tf.checkpoint import Checkpoints, restore
-from sfmlearner_tf.command import UserError
+from sfmlearner_tf.errors import UserError
 
 value = tf.Variable(tf.zeros([100_000]))
 checkpoints = Checkpoints(sys.argv[1], {"net/a": value})

@@ -9,12 +9,12 @@ from PIL import Image
 from formatted_data import write_formatted_data
 from sfmlearner_tf import TrainConfig
 from sfmlearner_tf.checkpoint import GLOBAL_STEP, read_scalar
-from sfmlearner_tf.command import UserError
 from sfmlearner_tf.config import PRESETS
 from sfmlearner_tf.data.batches import make_batches
 from sfmlearner_tf.data.formatted import Example, write_example
 from sfmlearner_tf.data.synthetic import intrinsics, make_scene, trajectory
 from sfmlearner_tf.data.synthetic_render import render_image
+from sfmlearner_tf.errors import UserError
 from sfmlearner_tf.trainer import Trainer
 
 

@@ -3,8 +3,8 @@ import math
 import imageio.v3 as imageio
 import pytest
 
-from sfmlearner_tf.command import UserError
 from sfmlearner_tf.curves import CSV_NAME, PNG_NAME, Curves
+from sfmlearner_tf.errors import UserError
 
 
 def test_rows_come_back_and_later_ones_are_dropped(tmp_path):

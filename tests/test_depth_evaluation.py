@@ -3,9 +3,9 @@ import json
 import numpy as np
 import pytest
 
-from kitti_eval.command import UserError
 from kitti_eval.depth_evaluation import DepthProtocol, evaluate_depth_map, evaluate_images, summarize
 from kitti_eval.depth_ground_truth import GroundTruth, load_ground_truth
+from kitti_eval.errors import UserError
 from kitti_eval.image_lists import list_eigen_files, list_stereo_files, read_image_list
 from lidar_tree import HEIGHT, WIDTH, name_image, write_lidar_drive
 

@@ -2,8 +2,8 @@ import imageio.v3 as imageio
 import numpy as np
 import pytest
 
-from kitti_eval.command import UserError
 from kitti_eval.depth_ground_truth import load_ground_truth, project_lidar, read_projection, read_uint16_png
+from kitti_eval.errors import UserError
 from lidar_tree import (
     CAMERAS,
     DRIVE,

@@ -12,7 +12,7 @@ from PIL import Image
 
 from sfmlearner_tf import SfMLearner, TrainConfig, export, export_check, export_onnx, export_tflite
 from sfmlearner_tf.checkpoint import MIN_DISP, Checkpoints
-from sfmlearner_tf.command import UserError
+from sfmlearner_tf.errors import UserError
 
 HEIGHT, WIDTH, SEQ_LENGTH = 32, 64, 5
 

@@ -2,7 +2,6 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from sfmlearner_tf.command import UserError
 from sfmlearner_tf.data.formatted import (
     Example,
     is_complete,
@@ -11,6 +10,7 @@ from sfmlearner_tf.data.formatted import (
     write_example,
     write_splits,
 )
+from sfmlearner_tf.errors import UserError
 
 CAMERA = (241.674463, 246.284868, 204.16801, 59.000832)
 

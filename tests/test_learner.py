@@ -10,7 +10,7 @@ import tensorflow as tf
 import sfmlearner_tf
 from golden_numbers import FOLDER, golden_learner
 from sfmlearner_tf import SfMLearner, TrainConfig
-from sfmlearner_tf.command import UserError
+from sfmlearner_tf.errors import UserError
 
 
 @pytest.fixture(scope="module")

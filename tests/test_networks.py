@@ -9,7 +9,7 @@ import tensorflow as tf
 
 from golden_numbers import FOLDER
 from sfmlearner_tf import DispNet, PoseExpNet
-from sfmlearner_tf.layers import crop_like, resize_bilinear
+from sfmlearner_tf.networks.layers import crop_like, resize_bilinear
 
 
 @pytest.mark.parametrize(("height", "width"), [(7, 4), (8, 4), (8, 3), (7, 3)])

@@ -3,9 +3,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from PIL import Image
-from sfmlearner_tf.tools.predict_input import check_images, list_recording, read_pictures
 
-from sfmlearner_tf.command import UserError
+from sfmlearner_tf.errors import UserError
+from sfmlearner_tf.tools.predict_input import check_images, list_recording, read_pictures
 
 SIZE = (64, 48)
 

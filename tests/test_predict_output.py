@@ -3,11 +3,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from PIL import Image
-from sfmlearner_tf.tools.predict_output import colour_disparity, compose, find_range, open_video, write_array, write_png
 
-from sfmlearner_tf.command import UserError
 from sfmlearner_tf.data.sequences import Frame
 from sfmlearner_tf.data.video import read_video, read_video_times
+from sfmlearner_tf.errors import UserError
+from sfmlearner_tf.tools.predict_output import colour_disparity, compose, find_range, open_video, write_array, write_png
 
 HEIGHT, WIDTH = 47, 63
 

@@ -3,11 +3,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from PIL import Image
+
+from sfmlearner_tf.data.sequences import Frame
+from sfmlearner_tf.errors import UserError
 from sfmlearner_tf.tools.predict_input import Picture, Recording
 from sfmlearner_tf.tools.predict_scale import compute_ratios, read_points
-
-from sfmlearner_tf.command import UserError
-from sfmlearner_tf.data.sequences import Frame
 
 ONE = Recording("a", (Frame("a", "in/a.jpg"),), [0.0])
 TWO = Recording("in", (Frame("a", "in/a.jpg"), Frame("b", "in/b.jpg")), [0.0, 1.0])

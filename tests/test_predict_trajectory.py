@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 from PIL import Image
 from scipy.spatial.transform import Rotation
-from sfmlearner_tf.tools.predict_trajectory import MotionPredictor, chain_vectors
 
 from sfmlearner_tf.prediction import PoseNetwork
+from sfmlearner_tf.tools.predict_trajectory import MotionPredictor, chain_vectors
 
 COUNT = 9
 TIMES_S = [0.1 * index for index in range(COUNT)]

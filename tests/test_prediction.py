@@ -5,10 +5,10 @@ from PIL import Image
 
 from sfmlearner_tf import prediction
 from sfmlearner_tf.checkpoint import Checkpoints
-from sfmlearner_tf.command import UserError
-from sfmlearner_tf.disp_net import DispNet
+from sfmlearner_tf.errors import UserError
 from sfmlearner_tf.learner import preprocess
-from sfmlearner_tf.pose_exp_net import PoseExpNet
+from sfmlearner_tf.networks.disp_net import DispNet
+from sfmlearner_tf.networks.pose_exp_net import PoseExpNet
 
 HEIGHT, WIDTH = 32, 64
 

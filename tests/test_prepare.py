@@ -5,13 +5,13 @@ import pytest
 from PIL import Image
 
 from kitti_tree import write_images
-from sfmlearner_tf.command import UserError
 from sfmlearner_tf.data import prepare
 from sfmlearner_tf.data.formatted import is_complete, read_intrinsics
 from sfmlearner_tf.data.frames import Geometry
 from sfmlearner_tf.data.kitti_raw import numbered_images
 from sfmlearner_tf.data.prepare import Recipe, claim_folder, make_examples, unfinished
 from sfmlearner_tf.data.sequences import Intrinsics, Sequence, shard
+from sfmlearner_tf.errors import UserError
 
 GEOMETRY = Geometry(width=48, height=32, kept_height=32)
 

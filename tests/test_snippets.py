@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from kitti_eval import snippets
-from kitti_eval.command import UserError
+from kitti_eval.errors import UserError
 from kitti_eval.pose_files import format_tum
 from kitti_eval.trajectory import chain_motions, make_relative, pose_vectors_to_matrices
 

@@ -1,7 +1,7 @@
 import pytest
 
-from sfmlearner_tf.command import UserError
 from sfmlearner_tf.data import splits
+from sfmlearner_tf.errors import UserError
 
 
 @pytest.mark.parametrize("split", ["eigen", "stereo"])

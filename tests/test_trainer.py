@@ -6,7 +6,7 @@ import tensorflow as tf
 
 from formatted_data import write_formatted_data
 from sfmlearner_tf import TrainConfig
-from sfmlearner_tf.command import UserError
+from sfmlearner_tf.errors import UserError
 from sfmlearner_tf.trainer import Trainer
 
 

@@ -5,7 +5,7 @@ import pytest
 from scipy.spatial.transform import Rotation
 
 from kitti_eval import pose_files, trajectory
-from kitti_eval.command import UserError
+from kitti_eval.errors import UserError
 
 
 def make_path(frames: int = 40, seed: int = 0) -> np.ndarray:

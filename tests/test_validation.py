@@ -8,8 +8,8 @@ from kitti_eval.depth_metrics import compute_depth_errors
 from lidar_tree import DRIVE, HEIGHT, PROJECTION, WIDTH, make_scan, name_image, write_lidar_drive
 from sfmlearner_tf import SfMLearner, TrainConfig
 from sfmlearner_tf.checkpoint import Checkpoints
-from sfmlearner_tf.command import UserError
 from sfmlearner_tf.data.formatted import read_split
+from sfmlearner_tf.errors import UserError
 from sfmlearner_tf.trainer import Trainer
 from sfmlearner_tf.validation import Validator
 

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from sfmlearner_tf.command import UserError
 from sfmlearner_tf.data.sequences import Intrinsics, Selection
 from sfmlearner_tf.data.video import list_images, list_videos, read_video, read_video_times
+from sfmlearner_tf.errors import UserError
 
 WIDTH, HEIGHT, COUNT = 64, 48, 12
 

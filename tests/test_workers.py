@@ -3,8 +3,8 @@ import os
 
 import pytest
 
-from sfmlearner_tf.command import UserError
 from sfmlearner_tf.data.workers import map_ahead, ordered_map
+from sfmlearner_tf.errors import UserError
 
 
 @pytest.mark.parametrize("num_processes", [1, 2])

@@ -10,9 +10,9 @@ from collections.abc import Sequence
 
 import tensorflow as tf
 
-from sfmlearner_tf.command import UserError
 from sfmlearner_tf.config import TrainConfig
 from sfmlearner_tf.data.formatted import Example, read_intrinsics
+from sfmlearner_tf.errors import UserError
 
 # Augmentation enlarges by up to this much before it crops.
 MAX_SCALING = 1.15

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 
-from sfmlearner_tf.command import UserError
 from sfmlearner_tf.data.sequences import Intrinsics
+from sfmlearner_tf.errors import UserError
 
 # Where fx, fy, cx, cy stand among the parameters of COLMAP's camera models; what follows them is distortion.
 COLMAP_MODELS = {

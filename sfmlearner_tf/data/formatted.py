@@ -15,8 +15,8 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image
 
-from sfmlearner_tf.command import UserError
 from sfmlearner_tf.data.files import write_whole
+from sfmlearner_tf.errors import UserError
 
 # What scipy.misc.imsave wrote for the release.
 JPEG_QUALITY = 75

@@ -10,7 +10,7 @@ import os
 import numpy as np
 from scipy.spatial.transform import Rotation
 
-from sfmlearner_tf.command import UserError
+from sfmlearner_tf.errors import UserError
 
 EARTH_RADIUS_M = 6378137.0
 # Where they stand among the 30 numbers of a recording.

@@ -17,12 +17,12 @@ from typing import Any, NamedTuple
 
 from tqdm import tqdm
 
-from sfmlearner_tf.command import UserError
 from sfmlearner_tf.data.files import write_whole
 from sfmlearner_tf.data.formatted import JPEG_QUALITY, Example, is_complete, write_example
 from sfmlearner_tf.data.frames import Geometry, LoadedFrame, load_frames
 from sfmlearner_tf.data.sequences import Note, Sequence, runs
 from sfmlearner_tf.data.workers import ordered_map
+from sfmlearner_tf.errors import UserError
 
 # Long enough that the frames handed back are few, short enough that all workers are busy and the progress bar moves.
 PART_LENGTH = 32

@@ -9,7 +9,7 @@ import csv
 from collections import defaultdict
 from pathlib import Path
 
-from sfmlearner_tf.command import UserError
+from sfmlearner_tf.errors import UserError
 
 
 def held_out_scenes(split: str) -> list[str]:

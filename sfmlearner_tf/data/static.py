@@ -9,9 +9,9 @@ from typing import Callable
 
 import numpy as np
 
-from sfmlearner_tf.command import UserError
 from sfmlearner_tf.data.frames import Geometry, load_frames
 from sfmlearner_tf.data.sequences import Frame, Note, Sequence
+from sfmlearner_tf.errors import UserError
 
 # Small pictures suffice for the mean flow, and are what makes it affordable. Flow is told at the usual training width.
 FLOW_GEOMETRY = Geometry(width=104, height=32, kept_height=32)

@@ -13,12 +13,12 @@ from typing import NamedTuple
 import numpy as np
 from tqdm import tqdm
 
-from sfmlearner_tf.command import UserError
 from sfmlearner_tf.data import kitti_writer as kitti
 from sfmlearner_tf.data.files import write_whole
 from sfmlearner_tf.data.synthetic import Scene, intrinsics, make_scene, trajectory
 from sfmlearner_tf.data.synthetic_options import Drive, SyntheticKitti, check, claim_folder, drives
 from sfmlearner_tf.data.synthetic_render import render_depth, render_image, scan
+from sfmlearner_tf.errors import UserError
 
 # 64 beams from 2 degrees above to 24.8 below the horizon, as the real lidar's; only the sector before the car.
 _AZIMUTH_RAD = np.radians(np.arange(-52, 52.25, 0.5))

@@ -7,8 +7,8 @@ import json
 import os
 from typing import NamedTuple
 
-from sfmlearner_tf.command import UserError
 from sfmlearner_tf.data.kitti_writer import write_text
+from sfmlearner_tf.errors import UserError
 
 LAYOUTS = ("raw", "odometry")
 MIN_IMAGE_SIDE = 32

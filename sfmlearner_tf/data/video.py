@@ -15,8 +15,8 @@ from typing import IO, Callable
 
 from PIL import Image
 
-from sfmlearner_tf.command import UserError
 from sfmlearner_tf.data.sequences import Frame, Intrinsics, Listing, Note, Selection
+from sfmlearner_tf.errors import UserError
 
 VIDEO_ENDINGS = (".3gp", ".avi", ".flv", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".mts", ".webm", ".wmv")
 IMAGE_ENDINGS = (".bmp", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp")

@@ -12,7 +12,7 @@ import tensorflow as tf
 from PIL import Image
 
 from sfmlearner_tf.checkpoint import Checkpoints
-from sfmlearner_tf.pose_exp_net import PoseExpNet
+from sfmlearner_tf.networks.pose_exp_net import PoseExpNet
 
 TOOL = Path(__file__).parents[2] / "tools" / "export_saved_model.py"
 SIZE = ("--img_height=32", "--img_width=64")

@@ -11,7 +11,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
-from sfmlearner_tf.tools.predict_output import colour_disparity, compose, find_range
 
 from kitti_eval.pose_files import read_tum
 from kitti_eval.resize import resize_bilinear
@@ -23,6 +22,7 @@ from sfmlearner_tf.data.sequences import Frame
 from sfmlearner_tf.data.video import read_video, read_video_times
 from sfmlearner_tf.export import export_saved_model
 from sfmlearner_tf.learner import SfMLearner
+from sfmlearner_tf.tools.predict_output import colour_disparity, compose, find_range
 
 ROOT = Path(__file__).parents[2]
 HEIGHT, WIDTH = 32, 64

@@ -11,8 +11,8 @@ import tensorflow as tf
 
 from sfmlearner_tf.checkpoint import Checkpoints
 from sfmlearner_tf.data.synthetic_kitti import SyntheticKitti, write_dataset
-from sfmlearner_tf.disp_net import DispNet
-from sfmlearner_tf.pose_exp_net import PoseExpNet
+from sfmlearner_tf.networks.disp_net import DispNet
+from sfmlearner_tf.networks.pose_exp_net import PoseExpNet
 
 TOOLS = Path(__file__).parents[2] / "tools"
 HEIGHT, WIDTH = 32, 64

@@ -13,7 +13,7 @@ import pytest
 
 from formatted_data import write_formatted_data
 from sfmlearner_tf import TrainConfig
-from sfmlearner_tf.command import UserError
+from sfmlearner_tf.errors import UserError
 from sfmlearner_tf.trainer import DATA_POSITION, Trainer
 
 OPTIONS = {

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from sfmlearner_tf import command
+from sfmlearner_tf.errors import UserError
 
 HEIGHT, WIDTH = 64, 208
 
@@ -17,7 +17,7 @@ HEIGHT, WIDTH = 64, 208
 def make_world(folder: Path, train_scenes: int = 24, test_scenes: int = 4, frames_per_scene: int = 50) -> None:
     """Renders the world to `folder`/world and prepares it for training in `folder`/formatted."""
     call(
-        "tools/make_synthetic_kitti.py",
+        "sfmlearner_tf.tools.make_synthetic_kitti",
         f"--output_dir={folder / 'world'}",
         f"--num_train_scenes={train_scenes}",
         f"--num_test_scenes={test_scenes}",
@@ -28,7 +28,7 @@ def make_world(folder: Path, train_scenes: int = 24, test_scenes: int = 4, frame
         "--stereo=false",
     )
     call(
-        "tools/prepare_train_data.py",
+        "sfmlearner_tf.tools.prepare_train_data",
         f"--dataset_dir={folder / 'world' / 'kitti_raw'}",
         "--dataset_name=kitti_raw_eigen",
         f"--dump_root={folder / 'formatted'}",
@@ -41,20 +41,18 @@ def make_world(folder: Path, train_scenes: int = 24, test_scenes: int = 4, frame
 
 
 def call(*arguments: str) -> None:
-    """Prints and runs a command of this project.
+    """Prints and runs a command of this package, given by its module and flags.
 
     Raises:
         UserError: it failed; what it printed says why.
     """
-    print("\n$ python " + " ".join(arguments), flush=True)
-    root = Path(__file__).resolve().parents[1]
-    found = [str(root / part) if part.startswith("tools/") else part for part in arguments]
+    print("\n$ python -m " + " ".join(arguments), flush=True)
     environment = {**os.environ, "PYTHONUNBUFFERED": "1"}
-    status = subprocess.run([sys.executable, *found], env=environment, check=False).returncode
+    status = subprocess.run([sys.executable, "-m", *arguments], env=environment, check=False).returncode
     if status == 130:
         raise KeyboardInterrupt
     if status != 0:
-        raise command.UserError(f"{arguments[0]} ended with exit status {status}; the line above says why")
+        raise UserError(f"{arguments[0]} ended with exit status {status}; the line above says why")
 
 
 def split_drives(world: Path) -> tuple[list[Path], list[Path]]:

@@ -9,10 +9,10 @@ from collections import defaultdict
 from typing import NamedTuple
 
 import numpy as np
-from sfmlearner_tf.tools.predict_input import Picture, Recording
 
 from kitti_eval.resize import resize_bilinear
-from sfmlearner_tf.command import UserError
+from sfmlearner_tf.errors import UserError
+from sfmlearner_tf.tools.predict_input import Picture, Recording
 
 _COLUMNS = ("u", "v", "depth_m")
 

@@ -13,7 +13,7 @@ from collections.abc import Generator
 from pathlib import Path, PurePosixPath
 from typing import IO
 
-from sfmlearner_tf.command import UserError
+from sfmlearner_tf.errors import UserError
 
 _TAR_ENDINGS = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz")
 _ENDINGS = (*_TAR_ENDINGS, ".zip")

@@ -7,7 +7,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from sfmlearner_tf.layers import Network, check_images, crop_like
+from sfmlearner_tf.networks.layers import Network, check_images, crop_like
 
 # The network's raw output is scaled, so that training starts from almost no motion.
 POSE_SCALING = 0.01

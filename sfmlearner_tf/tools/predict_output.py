@@ -13,12 +13,12 @@ from typing import IO, NamedTuple
 import numpy as np
 from matplotlib import colormaps
 from PIL import Image
-from sfmlearner_tf.tools.predict_input import Picture
 
 from kitti_eval.resize import resize_bilinear
-from sfmlearner_tf.command import UserError
 from sfmlearner_tf.data.files import write_whole
 from sfmlearner_tf.data.video import find_ffmpeg
+from sfmlearner_tf.errors import UserError
+from sfmlearner_tf.tools.predict_input import Picture
 
 LAYOUTS = ("above", "beside", "depth")
 

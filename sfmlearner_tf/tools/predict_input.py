@@ -11,7 +11,6 @@ from typing import NamedTuple
 
 from PIL import ExifTags, Image, ImageOps
 
-from sfmlearner_tf.command import UserError
 from sfmlearner_tf.data.frames import DECODE_ERRORS, to_rgb
 from sfmlearner_tf.data.sequences import Frame, Note
 from sfmlearner_tf.data.video import (
@@ -23,6 +22,7 @@ from sfmlearner_tf.data.video import (
     read_video_times,
 )
 from sfmlearner_tf.data.workers import map_ahead
+from sfmlearner_tf.errors import UserError
 
 # Full-size images decoded ahead of the network.
 _AHEAD = 4

@@ -15,8 +15,8 @@ from typing import NamedTuple
 
 from tqdm import tqdm
 
-from sfmlearner_tf.command import UserError
 from sfmlearner_tf.data.files import write_whole
+from sfmlearner_tf.errors import UserError
 
 # Transfers before a broken one is left to the user.
 _TRIES = 5

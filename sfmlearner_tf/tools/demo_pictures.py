@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from matplotlib.figure import Figure
+
 from sfmlearner_tf.tools.held_out import MAX_DEPTH_M, Triplet
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from sfmlearner_tf.layers import Network, check_images, crop_like, resize_bilinear
+from sfmlearner_tf.networks.layers import Network, check_images, crop_like, resize_bilinear
 
 # Parity: the code of the release; the paper prints a smallest disparity of 0.1.
 DISP_SCALING = 10.0

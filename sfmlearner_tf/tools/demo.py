@@ -1,0 +1,132 @@
+"""The main job on generated data, start to end: render, prepare, train, evaluate, export, pictures.
+
+    python tools/demo.py --output_dir=demo
+
+Every step is the command that a user would give, printed before it runs. Ends with a table of errors on held-out
+scenes before and after training, a picture, a loss curve, a checkpoint and a SavedModel. A second run renders and
+prepares nothing again, and trains only where the last one was stopped.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, NoReturn
+
+import numpy as np
+from absl import flags
+
+from kitti_eval import command
+from sfmlearner_tf.tools import held_out
+from sfmlearner_tf.tools.demo_world import HEIGHT, WIDTH, call, make_world, read_intrinsics, split_drives
+
+if TYPE_CHECKING:
+    from sfmlearner_tf import SfMLearner
+
+PICTURES = 4
+MEAN = "mean depth, mean motion"
+
+_OUTPUT_DIR = flags.DEFINE_string("output_dir", "demo", "Folder that everything goes to.")
+_STEPS = flags.DEFINE_integer("steps", 1000, "Training steps.", lower_bound=1)
+_TRAIN_SCENES = flags.DEFINE_integer("num_train_scenes", 24, "Scenes to learn from.", lower_bound=1)
+_TEST_SCENES = flags.DEFINE_integer("num_test_scenes", 4, "Held-out scenes to evaluate on.", lower_bound=1)
+_FRAMES = flags.DEFINE_integer("frames_per_scene", 50, "Frames of each scene.", lower_bound=3)
+
+
+def main() -> None:
+    folder = Path(_OUTPUT_DIR.value)
+    checkpoint_dir = folder / "checkpoints"
+    make_world(folder, _TRAIN_SCENES.value, _TEST_SCENES.value, _FRAMES.value)
+    train(folder, checkpoint_dir)
+
+    from sfmlearner_tf import SfMLearner, TrainConfig
+    from sfmlearner_tf.export import export_saved_model
+    from sfmlearner_tf.tools import demo_pictures
+
+    learner = SfMLearner(TrainConfig(img_height=HEIGHT, img_width=WIDTH))
+    world = folder / "world" / "kitti_raw"
+    seen, held_out_drives = split_drives(world)
+    triplets = [triplet for drive in held_out_drives for triplet in held_out.read_triplets(drive)]
+    rows = evaluate_trivial_predictors([t for drive in seen for t in held_out.read_triplets(drive)], triplets)
+    rows["before training"] = evaluate(learner, triplets)
+    learner.restore(str(checkpoint_dir / "model.latest"))
+    rows["after training"] = evaluate(learner, triplets)
+
+    export_saved_model(learner, str(folder / "saved_model"))
+    difference = compare_saved_model(learner, str(folder / "saved_model"), triplets[0])
+    shown = triplets[:: max(1, len(triplets) // PICTURES)][:PICTURES]
+    demo_pictures.draw_predictions(learner, shown, read_intrinsics(world), str(folder / "prediction.png"))
+    demo_pictures.draw_loss_curve(str(checkpoint_dir), str(folder / "loss.png"))
+
+    print(format_table(rows, len(triplets)))
+    print("trained with --preset=recommended, which goes beyond the paper; the release's objective is the default\n")
+    print(f"pictures:    {folder / 'prediction.png'}, {folder / 'loss.png'}")
+    print(f"checkpoint:  {checkpoint_dir / 'model.latest'}")
+    print(f"SavedModel:  {folder / 'saved_model'}, loaded back: largest relative difference {difference:.1e}")
+
+
+def train(folder: Path, checkpoint_dir: Path) -> None:
+    """Trains, or goes on where an earlier run was stopped."""
+    arguments = [
+        f"--dataset_dir={folder / 'formatted'}",
+        f"--checkpoint_dir={checkpoint_dir}",
+        f"--img_height={HEIGHT}",
+        f"--img_width={WIDTH}",
+        # Beyond the paper, so that depth forms within minutes.
+        "--preset=recommended",
+        f"--max_steps={_STEPS.value + 1}",
+        f"--summary_freq={max(1, _STEPS.value // 20)}",
+    ]
+    if (checkpoint_dir / "checkpoint").exists():
+        arguments.append("--continue_train")
+    call("sfmlearner_tf.train", *arguments)
+
+
+def evaluate(learner: SfMLearner, triplets: list[held_out.Triplet], batch_size: int = 8) -> held_out.Errors:
+    """The errors of the networks."""
+    depths, motions = [], []
+    for start in range(0, len(triplets), batch_size):
+        batch = triplets[start : start + batch_size]
+        targets, sources = np.stack([t.target for t in batch]), np.stack([t.sources for t in batch])
+        depths += list(learner.predict_depth(targets).numpy()[..., 0])
+        motions += list(learner.predict_pose(targets, sources).numpy()[..., :3])
+    return held_out.compute_errors(triplets, depths, motions)
+
+
+def evaluate_trivial_predictors(
+    seen: list[held_out.Triplet], triplets: list[held_out.Triplet]
+) -> dict[str, held_out.Errors]:
+    """The errors of predicting what was seen on average."""
+    depths = [held_out.mean_depth(seen)] * len(triplets)
+    motions = [held_out.mean_motion(seen)] * len(triplets)
+    return {MEAN: held_out.compute_errors(triplets, depths, motions)}
+
+
+def compare_saved_model(learner: SfMLearner, path: str, triplet: held_out.Triplet) -> float:
+    """The largest relative difference of depth between the SavedModel, loaded back, and the learner."""
+    import tensorflow as tf
+
+    images = triplet.target[np.newaxis]
+    loaded = tf.saved_model.load(path).signatures["depth"](images=tf.constant(images))["depth"].numpy()
+    expected = learner.predict_depth(images).numpy()
+    return float(np.max(np.abs(loaded - expected) / expected))
+
+
+def format_table(rows: dict[str, held_out.Errors], count: int) -> str:
+    """The errors, a line each, with what they mean."""
+    lines = [f"\nHeld-out scenes, {count} triplets", f"{'':26}{'Abs Rel':>10}{'translation error':>20}"]
+    lines += [f"{name:26}{errors.abs_rel:10.3f}{errors.translation:20.3f}" for name, errors in rows.items()]
+    ratio = rows["after training"].translation / rows["before training"].translation
+    lines.append(f"translation error after / before: {ratio:.3f}")
+    ratio = rows["after training"].abs_rel / rows[MEAN].abs_rel
+    lines.append(f"Abs Rel after training / of mean depth: {ratio:.3f}")
+    lines.append("Abs Rel of depth after median scaling; translation error: norm of error / norm of motion,")
+    lines.append("one scale per triplet.\n")
+    return "\n".join(lines)
+
+
+def cli() -> NoReturn:
+    command.run(main)
+
+
+if __name__ == "__main__":
+    cli()

@@ -1,0 +1,114 @@
+"""Downloads weights into the folder of checkpoints; they are put in place when their SHA-256 sum is right.
+
+    python tools/fetch_checkpoint.py https://<host>/<folder>/model-190532.tar.gz --sha256=<64 hexadecimal digits>
+
+A plain file goes to <output_dir>/<name>; an archive (.tar, .tar.gz, .tgz, .tar.bz2, .tar.xz, .zip) is unpacked into
+<output_dir>/<name without ending>/. A checkpoint of two plain files is fetched by two calls.
+
+A broken transfer is taken up where it stopped, by this call or the next. What is there already with the right sum is
+not downloaded again, and other files are never overwritten. Without --sha256 the file is downloaded, but not put in
+place: its sum is told, for you to compare with what the publisher says.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import NoReturn
+from urllib.parse import unquote, urlsplit
+
+from absl import flags
+
+from kitti_eval import command
+from sfmlearner_tf.errors import UserError
+from sfmlearner_tf.tools.fetch_download import compute_sha256, discard, download
+from sfmlearner_tf.tools.fetch_unpack import list_files, read_sum, strip_ending, unpack
+
+FLAGS = flags.FLAGS
+flags.DEFINE_string("url", None, "Where the file is, http or https; --url= may be left out.")
+flags.DEFINE_string("sha256", None, "The file's SHA-256 sum, as its publisher says.")
+flags.DEFINE_string("output_dir", "checkpoints", "Folder that it is put into.")
+flags.DEFINE_string("name", None, "Name of the file, with its ending, where the URL does not say.")
+flags.DEFINE_float("timeout", 30, "Seconds without a byte after which a transfer counts as broken.", lower_bound=0.01)
+
+
+def main() -> None:
+    url, expected, name = _check_flags()
+    folder = Path(FLAGS.output_dir)
+    stem = strip_ending(name)
+    target = folder / (stem or name)
+    if target.exists():
+        _check_present(target, expected)
+    else:
+        part = folder / f".{name}.part"
+        _make_folder(folder)
+        download(url, part, FLAGS.timeout)
+        found = _check_sum(url, part, expected)
+        if stem:
+            unpack(part, name, found, target)
+        else:
+            part.replace(target)
+        discard(part)
+    print("\n".join(_describe(target)))
+
+
+def _check_flags() -> tuple[str, str | None, str]:
+    """The URL, the sum in lower case if there is one, and the file's name."""
+    if not FLAGS.url:
+        raise UserError("expected the URL of a file (--help tells more)")
+    parts = urlsplit(FLAGS.url)
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise UserError(f"{FLAGS.url}: expected a URL that begins with https:// or http://")
+    expected = FLAGS.sha256.lower() if FLAGS.sha256 else None
+    if expected and not re.fullmatch("[0-9a-f]{64}", expected):
+        raise UserError(f"--sha256: expected 64 hexadecimal digits, found {FLAGS.sha256!r}")
+    name = FLAGS.name or unquote(parts.path).rsplit("/", 1)[-1]
+    if not re.fullmatch(r"\w[\w.-]*", name):
+        raise UserError(f"--name: expected a name for the file, letters, digits, '.', '-' and '_', found {name!r}")
+    return FLAGS.url, expected, name
+
+
+def _make_folder(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"--output_dir={folder}: expected a folder to write to; {error.strerror}") from error
+
+
+def _check_present(target: Path, expected: str | None) -> None:
+    """Raises UserError unless what is there is what was to be fetched."""
+    found = read_sum(target) if target.is_dir() else compute_sha256(target)
+    if found is None or found != expected:
+        expectation = f"SHA-256 {expected}" if expected else "its SHA-256 by --sha256"
+        raise UserError(f"{target} exists: expected {expectation}, found {found or 'no record of its download'}")
+
+
+def _check_sum(url: str, part: Path, expected: str | None) -> str:
+    """The sum. Raises UserError where it is not the expected one, after which the part is gone, or none is expected."""
+    found = compute_sha256(part)
+    if expected is None:
+        raise UserError(
+            f"--sha256: expected the sum of the file, found none; that of {url} is {found}. If its publisher says the"
+            f" same, run again with --sha256={found}: nothing is downloaded twice"
+        )
+    if found != expected:
+        discard(part)
+        raise UserError(f"{url}: expected SHA-256 {expected}, found {found}; nothing was put in place")
+    return found
+
+
+def _describe(target: Path) -> list[str]:
+    """What is there, and what the other commands call it."""
+    if target.is_file():
+        return [f"{target}: as expected"]
+    prefixes = [str(path)[: -len(".index")] for path in list_files(target) if path.suffix == ".index"]
+    return [f"{target}: as expected", *(f"--ckpt_file={prefix}" for prefix in prefixes)]
+
+
+def cli() -> NoReturn:
+    """The console command."""
+    command.run(main, argument="url")
+
+
+if __name__ == "__main__":
+    cli()

@@ -1,0 +1,245 @@
+"""Turns recordings into the training format: strips of seq_length frames, intrinsics, train.txt and val.txt.
+
+  kitti_raw_eigen   KITTI raw without the test scenes of Eigen et al.
+  kitti_raw_stereo  KITTI raw without the scenes of the 2015 stereo benchmark
+  kitti_raw         every drive of KITTI raw under --dataset_dir
+  kitti_odom        sequences 00 to 08 of KITTI odometry
+  cityscapes        the training cities; the bottom quarter is cut off, so that --img_height=171 gives 128
+  video             a video file, or a folder of them; needs the intrinsics
+  images            a folder of images in natural order; needs the intrinsics
+
+    python tools/prepare_train_data.py --dataset_dir=kitti_raw --dataset_name=kitti_raw_eigen \\
+        --dump_root=formatted --seq_length=3
+    python tools/prepare_train_data.py --dataset_dir=drive.mp4 --dataset_name=video --horizontal_fov_deg=70 \\
+        --dump_root=formatted --seq_length=3
+
+What is missing is reported and counted; the exit status is 1 where data was damaged or could not be written. A second
+run skips what is done and repairs what is not. --shard=1/4 .. 4/4 share the work out, and --merge then finishes.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+from collections import Counter, defaultdict
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+from absl import flags
+
+from kitti_eval import command
+from sfmlearner_tf.data import calibration, splits
+from sfmlearner_tf.data.cityscapes import KEPT_SHARE
+from sfmlearner_tf.data.datasets import DATASETS, OWN_DATASETS, list_dataset
+from sfmlearner_tf.data.formatted import JPEG_QUALITY, Example, is_complete, write_splits
+from sfmlearner_tf.data.frames import Geometry
+from sfmlearner_tf.data.prepare import Recipe, claim_folder, make_examples, unfinished
+from sfmlearner_tf.data.sequences import Intrinsics, Listing, Note, Selection, Sequence, shard
+from sfmlearner_tf.errors import UserError
+
+SMALLEST_SIDE = 32
+NAMES_SHOWN = 10
+INTRINSICS_FLAGS = ("intrinsics", "calibration_file", "horizontal_fov_deg")
+
+FLAGS = flags.FLAGS
+flags.DEFINE_string("dataset_dir", None, "Where the recordings lie, in the dataset's official layout.", required=True)
+flags.DEFINE_enum("dataset_name", None, DATASETS, "What lies there.", required=True)
+flags.DEFINE_string("dump_root", None, "Folder that the training data is written to.", required=True)
+flags.DEFINE_integer("seq_length", None, "Frames of an example: odd; the middle one is the target.", required=True)
+flags.DEFINE_integer("img_height", 128, "Height that frames are resized to, in pixels.")
+flags.DEFINE_integer("img_width", 416, "Width that frames are resized to, in pixels.")
+flags.DEFINE_integer(
+    "jpeg_quality", JPEG_QUALITY, "Of the strips; pictures much smaller than 128x416 learn better from 95.",
+    lower_bound=1, upper_bound=100,
+)  # fmt: skip
+flags.DEFINE_integer("num_threads", 4, "Worker processes.")
+flags.DEFINE_bool("keep_static_frames", False, "Use the frames without camera motion, too.")
+flags.DEFINE_string("static_frames_file", None, "List of frames without camera motion, in place of KITTI raw's own.")
+flags.DEFINE_bool("allow_gaps", False, "Join the frames on both sides of a gap, as the release does.")
+flags.DEFINE_bool("dry_run", False, "Only say what would be made and what is missing.")
+flags.DEFINE_string("shard", None, "i/n: make the i-th of n shares, and no lists yet.")
+flags.DEFINE_bool("merge", False, "Write the lists when all shards are in dump_root.")
+flags.DEFINE_string("intrinsics", None, "video, images: fx,fy,cx,cy in pixels of the frames as they are.")
+flags.DEFINE_string("calibration_file", None, "video, images: a calibration file of KITTI, or COLMAP's cameras.txt.")
+flags.DEFINE_float("horizontal_fov_deg", None, "video, images: the horizontal angle of view.")
+flags.DEFINE_integer("frame_step", 1, "video, images: take every n-th frame.", lower_bound=1)
+flags.DEFINE_string("crop", None, "video, images: left,top,width,height in pixels to cut out before resizing.")
+
+
+def main() -> None:
+    _check_flags()
+    listing = list_dataset(FLAGS.dataset_name, FLAGS.dataset_dir, _selection(), _calibrate, FLAGS.frame_step)
+    recipe = Recipe(FLAGS.dump_root, FLAGS.seq_length, _geometry(), FLAGS.jpeg_quality)
+    sequences = _long_enough(listing)
+    if FLAGS.dry_run:
+        _print_plan(sequences)
+        _print_notes(listing.notes)
+        return
+    claim_folder(FLAGS.dump_root, _options())
+    mine = shard(sequences, FLAGS.seq_length, *_share())
+    todo = [] if FLAGS.merge else unfinished(mine, recipe)
+    listing.notes += make_examples(todo, recipe, FLAGS.num_threads)
+    print(f"{sum(len(sequence.frames) for sequence in todo)} frames decoded")
+    _print_notes(listing.notes)
+    wanted = [example for sequence in mine for example in sequence.examples(FLAGS.seq_length)]
+    missing = _finish_shard(wanted) if FLAGS.shard else _finish(wanted)
+    folders = Counter(example.folder for example in missing)
+    _print_notes(Note("missing examples", folder, number=number) for folder, number in folders.items())
+    if missing or any(note.lost for note in listing.notes):
+        lost = f"{len(missing)} of {len(wanted)} examples lost"
+        raise UserError(f"damage as named above, {lost}: mend it and run the same command again")
+
+
+def _check_flags() -> None:
+    if FLAGS.seq_length < 3 or FLAGS.seq_length % 2 == 0:
+        raise UserError(f"--seq_length: expected an odd number from 3 on, found {FLAGS.seq_length}")
+    _share()
+    geometry = _geometry()
+    for name, pixels in (("img_height", geometry.kept_height), ("img_width", geometry.width)):
+        if pixels < SMALLEST_SIDE:
+            raise UserError(f"--{name}: expected at least {SMALLEST_SIDE} pixels, found {pixels}")
+    if FLAGS.num_threads < 1:
+        raise UserError(f"--num_threads: expected at least 1, found {FLAGS.num_threads}")
+    if FLAGS.merge and FLAGS.shard:
+        raise UserError(f"--merge: expected no --shard beside it, found --shard={FLAGS.shard}")
+    if FLAGS.keep_static_frames and FLAGS.static_frames_file:
+        raise UserError("--keep_static_frames: expected no --static_frames_file beside it, found both")
+    is_there = os.path.exists if FLAGS.dataset_name == "video" else os.path.isdir
+    if not is_there(FLAGS.dataset_dir):
+        raise UserError(f"--dataset_dir: expected a folder, found no such folder: {FLAGS.dataset_dir}")
+    _check_calibration_flags()
+
+
+def _check_calibration_flags() -> None:
+    """Own recordings need one source of intrinsics; the other datasets have theirs, and a geometry of their own."""
+    given = [name for name in INTRINSICS_FLAGS if getattr(FLAGS, name) is not None]
+    if FLAGS.dataset_name in OWN_DATASETS:
+        if len(given) != 1:
+            expected = f"one of --{', --'.join(INTRINSICS_FLAGS)}"
+            found = " and ".join(f"--{name}" for name in given) or "none"
+            raise UserError(f"--dataset_name={FLAGS.dataset_name}: expected {expected}, found {found}")
+    elif given or FLAGS.crop or FLAGS.frame_step != 1:
+        name = [*given, "crop" if FLAGS.crop else "frame_step"][0]
+        expected = " or ".join(f"--dataset_name={own}" for own in OWN_DATASETS)
+        raise UserError(f"--{name}: expected {expected} with it, found --dataset_name={FLAGS.dataset_name}")
+
+
+def _geometry() -> Geometry:
+    kept_share = KEPT_SHARE if FLAGS.dataset_name == "cityscapes" else 1
+    return Geometry(FLAGS.img_width, FLAGS.img_height, int(FLAGS.img_height * kept_share), _crop())
+
+
+def _crop() -> tuple[int, int, int, int] | None:
+    if not FLAGS.crop:
+        return None
+    match = re.fullmatch(r"(\d+),(\d+),([1-9]\d*),([1-9]\d*)", FLAGS.crop)
+    if not match:
+        raise UserError(f"--crop: expected left,top,width,height in pixels, found {FLAGS.crop!r}")
+    return int(match[1]), int(match[2]), int(match[3]), int(match[4])
+
+
+def _selection() -> Selection:
+    static: dict[str, list[int]] = {}
+    if FLAGS.static_frames_file:
+        static = splits.read_static_frames(FLAGS.static_frames_file)
+    elif FLAGS.dataset_name.startswith("kitti_raw"):
+        static = splits.static_frames()
+    return Selection({} if FLAGS.keep_static_frames else static, FLAGS.allow_gaps)
+
+
+def _calibrate(width: int, height: int) -> Intrinsics:
+    if FLAGS.intrinsics:
+        intrinsics = calibration.parse_intrinsics(FLAGS.intrinsics)
+    elif FLAGS.calibration_file:
+        intrinsics = calibration.read_calibration_file(FLAGS.calibration_file, width, height)
+    else:
+        intrinsics = calibration.from_horizontal_fov(FLAGS.horizontal_fov_deg, width, height)
+    return calibration.check_intrinsics(intrinsics, width, height)
+
+
+def _share() -> tuple[int, int]:
+    match = re.fullmatch(r"(\d+)/(\d+)", FLAGS.shard or "1/1")
+    if not match or not 1 <= int(match[1]) <= int(match[2]):
+        raise UserError(f"--shard: expected i/n with i from 1 to n, found {FLAGS.shard!r}")
+    return int(match[1]), int(match[2])
+
+
+def _long_enough(listing: Listing) -> list[Sequence]:
+    """The sequences that yield an example; the others' frames are noted."""
+    sequences = [sequence for sequence in listing.sequences if len(sequence.frames) >= FLAGS.seq_length]
+    for sequence in listing.sequences:
+        if len(sequence.frames) < FLAGS.seq_length:
+            what = f"{sequence.folder} from {sequence.frames[0].name}"
+            listing.note("frames in stretches too short", what, number=len(sequence.frames))
+    if not sequences:
+        _print_notes(listing.notes)
+        what = f"{FLAGS.seq_length} neighbouring frames of {FLAGS.dataset_name}"
+        raise UserError(f"--dataset_dir={FLAGS.dataset_dir}: expected {what}, found none")
+    return sequences
+
+
+def _options() -> dict[str, Any]:
+    """What must not change between runs into one folder; of a file, its content."""
+    names = ["dataset_name", "seq_length", "img_height", "img_width", "keep_static_frames", "allow_gaps"]
+    names += ["intrinsics", "horizontal_fov_deg", "frame_step", "crop", "jpeg_quality"]
+    options = {name: getattr(FLAGS, name) for name in names}
+    for name in ("static_frames_file", "calibration_file"):
+        path = getattr(FLAGS, name)
+        options[name] = path and f"sha256 {_digest(path)}"
+    return options
+
+
+def _digest(path: str) -> str:
+    with open(path, "rb") as file:
+        return hashlib.sha256(file.read()).hexdigest()[:16]
+
+
+def _finish_shard(wanted: list[Example]) -> list[Example]:
+    missing = [example for example in wanted if not is_complete(FLAGS.dump_root, example)]
+    done = len(wanted) - len(missing)
+    print(
+        f"shard {FLAGS.shard}: {done} examples in {FLAGS.dump_root}; --merge writes the lists when every shard is done"
+    )
+    return missing
+
+
+def _finish(wanted: list[Example]) -> list[Example]:
+    try:
+        train, val, missing = write_splits(FLAGS.dump_root, wanted)
+    except OSError as error:
+        raise UserError(f"{FLAGS.dump_root}: expected room for train.txt, val.txt, found: {error.strerror}") from None
+    print(f"{len(train) + len(val)} examples in {FLAGS.dump_root}: {len(train)} in train.txt, {len(val)} in val.txt")
+    return missing
+
+
+def _print_plan(sequences: Iterable[Sequence]) -> None:
+    counts: dict[str, np.ndarray] = defaultdict(lambda: np.zeros(3, int))
+    for sequence in sequences:
+        counts[sequence.folder] += 1, len(sequence.frames), len(sequence.examples(FLAGS.seq_length))
+    rows = sorted(counts.items())
+    rows.append(("in all; nothing was written", sum(counts.values(), np.zeros(3, int))))
+    print("stretches  frames examples  folder")
+    for folder, (stretches, frames, examples) in rows:
+        print(f"{stretches:9} {frames:7} {examples:8}  {folder}")
+
+
+def _print_notes(notes: Iterable[Note]) -> None:
+    kinds = defaultdict(list)
+    for note in notes:
+        kinds[note.kind].append(note)
+    for kind, found in kinds.items():
+        print(f"{kind}: {sum(note.number for note in found)}")
+        for note in found[:NAMES_SHOWN]:
+            print(f"    {note.what}" + (f": {note.number}" if note.number > 1 else ""))
+        if len(found) > NAMES_SHOWN:
+            print(f"    and {len(found) - NAMES_SHOWN} more")
+
+
+def cli() -> None:
+    command.run(main)
+
+
+if __name__ == "__main__":
+    cli()

@@ -1,0 +1,169 @@
+"""Predicts, evaluates and compares with the published numbers: depth on the Eigen split, motion on KITTI odometry.
+
+Runs the commands of this package one after the other, prints our numbers beside the published ones and writes
+report.html (one page, pictures inside) and report.json. A step that ran before with the same flags on the same files
+is not repeated. Depth needs --kitti_raw and --ckpt_depth, motion --kitti_odom and --ckpt_pose; either alone will do.
+
+Example:
+  python tools/reproduce.py --kitti_raw=/data/kitti_raw --kitti_odom=/data/kitti_odometry \
+    --ckpt_depth=checkpoints/model-190532 --ckpt_pose=checkpoints/model-100280 --output_dir=reproduce
+"""
+
+import sys
+from pathlib import Path
+
+from absl import flags
+
+from kitti_eval import command, files, report, reproduction
+from kitti_eval.errors import UserError
+from kitti_eval.steps import run_once
+
+_KITTI_RAW = flags.DEFINE_string("kitti_raw", "", "Folder of KITTI raw.")
+_KITTI_ODOM = flags.DEFINE_string("kitti_odom", "", "Folder of KITTI odometry.")
+_CKPT_DEPTH = flags.DEFINE_string("ckpt_depth", "", "Checkpoint with the depth network.")
+_CKPT_POSE = flags.DEFINE_string("ckpt_pose", "", "Checkpoint with the pose network.")
+_OUTPUT_DIR = flags.DEFINE_string("output_dir", "reproduce", "Folder for predictions, results and the report.")
+_TEST_FILE_LIST = flags.DEFINE_string("test_file_list", "", "List of the test images; default: the Eigen split.")
+_TEST_SEQS = flags.DEFINE_list("test_seqs", ["09", "10"], "Odometry sequences to evaluate.")
+_SEQ_LENGTH = flags.DEFINE_integer("seq_length", 5, "Frames of a snippet, as the pose network was trained.")
+_IMG_HEIGHT = flags.DEFINE_integer("img_height", 128, "Height that images are resized to, pixels.", lower_bound=32)
+_IMG_WIDTH = flags.DEFINE_integer("img_width", 416, "Width that images are resized to, pixels.", lower_bound=32)
+_BATCH_SIZE = flags.DEFINE_integer("batch_size", 4, "Images per step.", lower_bound=1)
+
+_CAPS_M = (80, 50)
+
+
+def main() -> None:
+    """Runs what the flags name, prints the tables and writes the report."""
+    output_dir = Path(_OUTPUT_DIR.value)
+    sections = []
+    if _KITTI_RAW.value and _CKPT_DEPTH.value:
+        sections.append(_reproduce_depth(Path(_KITTI_RAW.value), output_dir))
+    if _KITTI_ODOM.value and _CKPT_POSE.value:
+        sections += [_reproduce_motion(Path(_KITTI_ODOM.value), output_dir, sequence) for sequence in _TEST_SEQS.value]
+    if not sections:
+        raise UserError("expected --kitti_raw with --ckpt_depth, or --kitti_odom with --ckpt_pose; found neither pair")
+    for section in sections:
+        print(*(f"\n{report.format_comparison(comparison)}" for comparison in section.comparisons), sep="\n")
+    page = report.render_report("SfMLearner: ours beside the published", sections)
+    files.write_text(output_dir / "report.html", page)
+    files.write_json(output_dir / "report.json", report.describe_sections(sections))
+    print(f"\nwritten: {output_dir / 'report.html'} and {output_dir / 'report.json'}")
+
+
+def _reproduce_depth(kitti_raw: Path, output_dir: Path) -> report.Section:
+    prediction = output_dir / f"{Path(_CKPT_DEPTH.value).name}.npy"
+    predict = [
+        *_tool("test_kitti_depth"),
+        *_prediction_flags(_CKPT_DEPTH.value, kitti_raw, output_dir),
+        f"--split={_TEST_FILE_LIST.value or 'eigen'}",
+    ]
+    run_once(output_dir, "predict depth", predict, _checkpoint_files(_CKPT_DEPTH.value), [prediction])
+    lines, comparisons = [], []
+    for cap in _CAPS_M:
+        means, images = output_dir / f"depth_{cap}m.json", output_dir / f"depth_{cap}m.csv"
+        evaluate = [
+            *_evaluation("eval_depth"),
+            f"--kitti_dir={kitti_raw}",
+            f"--pred_file={prediction}",
+            f"--test_file_list={_TEST_FILE_LIST.value}",
+            f"--max_depth={cap}",
+            f"--output_json={means}",
+            f"--output_csv={images}",
+        ]
+        run_once(output_dir, f"evaluate depth to {cap} m", evaluate, [prediction], [means, images])
+        line, tables = reproduction.compare_depth_results(means, cap)
+        lines.append(line)
+        comparisons += tables
+    pictures = reproduction.draw_best_and_worst(kitti_raw, prediction, output_dir / f"depth_{_CAPS_M[0]}m.csv")
+    lines = [f"Checkpoint {_CKPT_DEPTH.value}, images of {kitti_raw}.", *lines, report.VERDICTS]
+    return report.Section("Depth", lines, comparisons, pictures)
+
+
+def _reproduce_motion(kitti_odom: Path, output_dir: Path, sequence: str) -> report.Section:
+    truth, prediction, results = (output_dir / kind / sequence for kind in ("truth", "motion", "motion_results"))
+    poses, times = kitti_odom / "poses" / f"{sequence}.txt", kitti_odom / "sequences" / sequence / "times.txt"
+    cut_flags = [f"--test_seq={sequence}", f"--seq_length={_SEQ_LENGTH.value}"]
+
+    cut = [*_evaluation("make_pose_ground_truth"), f"--dataset_dir={kitti_odom}", *cut_flags, f"--output_dir={truth}"]
+    cut_record = run_once(output_dir, f"true snippets of {sequence}", cut, [poses, times], [truth])
+    predict = [
+        *_tool("test_kitti_pose"), *_prediction_flags(_CKPT_POSE.value, kitti_odom, prediction), *cut_flags
+    ]  # fmt: skip
+    checkpoint = _checkpoint_files(_CKPT_POSE.value)
+    predict_record = run_once(output_dir, f"predict motion of {sequence}", predict, [*checkpoint, times], [prediction])
+
+    ate = results / "ate.json"
+    evaluate = [*_evaluation("eval_pose"), f"--gtruth_dir={truth}", f"--pred_dir={prediction}", f"--output_json={ate}"]
+    run_once(output_dir, f"evaluate snippets of {sequence}", evaluate, [cut_record, predict_record], [ate])
+    whole = results / "odometry.json"
+    evaluate = [
+        *_evaluation("eval_odometry"),
+        f"--gtruth_file={poses}",
+        f"--times_file={times}",
+        f"--pred={prediction}",
+        f"--output_json={whole}",
+        f"--plot_dir={results}",
+    ]
+    run_once(output_dir, f"evaluate trajectory of {sequence}", evaluate, [poses, predict_record], [whole])
+    comparisons = [
+        *reproduction.compare_ate_results(ate, sequence),
+        *_evaluate_mean_motion(kitti_odom, output_dir, sequence),
+        *reproduction.compare_odometry_results(whole, sequence),
+    ]
+    lines = [
+        f"Checkpoint {_CKPT_POSE.value}, images of {kitti_odom}.",
+        f"Snippets have {_SEQ_LENGTH.value} frames, the published ones 5. Their ATE is the paper's: sqrt(sum of "
+        "squared errors) / frames, after one scale per snippet. Paths are chained as predicted, then aligned by 7dof.",
+    ]
+    return report.Section(f"Motion, {sequence}", lines, comparisons, reproduction.read_plots(results, sequence))
+
+
+def _evaluate_mean_motion(kitti_odom: Path, output_dir: Path, sequence: str) -> list[report.Comparison]:
+    """The trivial predictor, of as many of the training sequences 00 to 08 as are there."""
+    training = sorted((kitti_odom / "poses").glob("0[0-8].txt"))
+    if not training:
+        return []
+    results = output_dir / "motion_results" / sequence / "mean_odometry.json"
+    evaluate = [
+        *_evaluation("eval_mean_odometry"),
+        f"--dataset_dir={kitti_odom}",
+        f"--train_seqs={','.join(path.stem for path in training)}",
+        f"--test_seqs={sequence}",
+        f"--seq_length={_SEQ_LENGTH.value}",
+        f"--output_json={results}",
+    ]
+    run_once(output_dir, f"mean motion on {sequence}", evaluate, training, [results])
+    return reproduction.compare_mean_odometry_results(results, sequence)
+
+
+def _tool(name: str) -> list[str]:
+    return [sys.executable, "-m", f"sfmlearner_tf.tools.{name}"]
+
+
+def _evaluation(name: str) -> list[str]:
+    return [sys.executable, "-m", f"kitti_eval.{name}"]
+
+
+def _prediction_flags(checkpoint: str, dataset_dir: Path, output_dir: Path) -> list[str]:
+    return [
+        f"--ckpt_file={checkpoint}",
+        f"--dataset_dir={dataset_dir}",
+        f"--output_dir={output_dir}",
+        f"--img_height={_IMG_HEIGHT.value}",
+        f"--img_width={_IMG_WIDTH.value}",
+        f"--batch_size={_BATCH_SIZE.value}",
+    ]
+
+
+def _checkpoint_files(checkpoint: str) -> list[Path]:
+    return [Path(f"{checkpoint}.index"), Path(f"{checkpoint}.data-00000-of-00001")]
+
+
+def cli() -> None:
+    """The console command."""
+    command.run(main)
+
+
+if __name__ == "__main__":
+    cli()

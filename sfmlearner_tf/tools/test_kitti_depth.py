@@ -1,0 +1,52 @@
+"""Predicts the depth of KITTI's test images, for kitti_eval.eval_depth.
+
+Writes <output_dir>/<name of the checkpoint>.npy: float32 [N, img_height, img_width], depth of arbitrary scale, in the
+order of the test list (697 images for the Eigen split).
+
+Example:
+  python tools/test_kitti_depth.py --dataset_dir=/data/kitti_raw --ckpt_file=checkpoints/model-190532 --output_dir=out
+  python kitti_eval/eval_depth.py --kitti_dir=/data/kitti_raw --pred_file=out/model-190532.npy
+"""
+
+from pathlib import Path
+
+from absl import flags
+from tqdm import tqdm
+
+from kitti_eval import command
+from kitti_eval.image_lists import list_eigen_files, list_stereo_files, read_image_list
+
+_BATCH_SIZE = flags.DEFINE_integer("batch_size", 4, "Images per step.", lower_bound=1)
+_IMG_HEIGHT = flags.DEFINE_integer("img_height", 128, "Height that images are resized to, pixels.", lower_bound=32)
+_IMG_WIDTH = flags.DEFINE_integer("img_width", 416, "Width that images are resized to, pixels.", lower_bound=32)
+_DATASET_DIR = flags.DEFINE_string(
+    "dataset_dir", None, "Folder of KITTI raw (of KITTI 2015 with --split=stereo).", required=True
+)
+_OUTPUT_DIR = flags.DEFINE_string("output_dir", None, "Folder for the predictions.", required=True)
+_CKPT_FILE = flags.DEFINE_string("ckpt_file", None, "Checkpoint, such as folder/model-190532.", required=True)
+_SPLIT = flags.DEFINE_string("split", "eigen", "Test images: eigen, stereo, or a file that lists them, one a line.")
+
+
+def main() -> None:
+    """Predicts all listed images into one file."""
+    lists = {"eigen": list_eigen_files, "stereo": list_stereo_files}
+    image_files = lists[_SPLIT.value]() if _SPLIT.value in lists else read_image_list(_SPLIT.value)
+    # TensorFlow takes seconds to load: what is wrong with the flags is told before.
+    from sfmlearner_tf.prediction import predict_depths, write_stack
+
+    paths = [Path(_DATASET_DIR.value, image_file) for image_file in image_files]
+    size = _IMG_HEIGHT.value, _IMG_WIDTH.value
+    depths = predict_depths(_CKPT_FILE.value, paths, *size, _BATCH_SIZE.value)
+    output_file = Path(_OUTPUT_DIR.value, f"{Path(_CKPT_FILE.value).name}.npy")
+    progress = tqdm(depths, "predicting", len(paths), unit="image", disable=None)
+    write_stack(output_file, progress, (len(paths), *size))
+    print(f"{output_file}: depth of {len(paths)} images")
+
+
+def cli() -> None:
+    """The console command."""
+    command.run(main)
+
+
+if __name__ == "__main__":
+    cli()
