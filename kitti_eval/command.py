@@ -1,6 +1,6 @@
-"""What every command shares: --help that explains, and one line with exit status 1 for a user's mistake.
+"""Shared by all commands: --help, and for a user's mistake one line and exit status 1.
 
-It lies here because the evaluation runs where TensorFlow is not installed; the commands of `sfmlearner_tf` use it too.
+It is part of kitti_eval, which works without TensorFlow; the commands of `sfmlearner_tf` use it too.
 """
 
 from __future__ import annotations
@@ -16,16 +16,16 @@ from kitti_eval.errors import UserError
 
 
 def run(main: Callable[[], None], argument: str | None = None, help_groups: Sequence[str] = ()) -> NoReturn:
-    """Parses the flags, runs `main` and exits; a UserError ends in one line instead of a traceback.
+    """Parses the flags, runs `main` and exits; a UserError prints one line instead of a traceback.
 
     Exit status: 0 when `main` returns and for --help, 1 for a wrong flag or a UserError, 130 for Ctrl-C.
 
     Args:
         main: the command; the docstring of its module is the text of --help.
-        argument: name of the flag whose value may also be given without the name, anywhere on the command line.
-        help_groups: module names under which flags were defined, in the order of --help; by default main's module.
+        argument: name of a flag whose value may also be given without the name, anywhere on the command line.
+        help_groups: modules whose flags --help lists, in this order; by default main's module.
     """
-    # TensorFlow's start-up messages would hide the one line that matters; set the variable to 0 to see them.
+    # TensorFlow's start-up messages would hide that line; set the variable to 0 to see them.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     module = sys.modules[main.__module__]
     name = sys.argv[0] if module.__name__ == "__main__" else module.__name__
@@ -43,7 +43,7 @@ def run(main: Callable[[], None], argument: str | None = None, help_groups: Sequ
         if argument and len(rest) > 1 and flags.FLAGS[argument].value is None:
             flags.FLAGS[argument].value = rest.pop(1)
         if len(rest) > 1:
-            _fail(f"unexpected argument {rest[1]!r}: every option is written --name=value (--help lists the flags)")
+            _fail(f"unexpected argument {rest[1]!r}: options are written --name=value (--help lists the flags)")
         return rest
 
     def guarded(_: Sequence[str]) -> int:
@@ -61,7 +61,7 @@ def run(main: Callable[[], None], argument: str | None = None, help_groups: Sequ
 
 
 def _print_all(text: str) -> None:
-    """Prints a text; a reader that closes the pipe early, as in `--help | head`, is no failure."""
+    """Prints a text, even if the reader closes the pipe early, as in `--help | head`."""
     try:
         print(text, flush=True)
     except BrokenPipeError:

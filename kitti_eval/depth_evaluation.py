@@ -1,4 +1,4 @@
-"""Depth predictions against KITTI: one image, or all of them over several processes."""
+"""Evaluates depth predictions on KITTI: one image, or many in several processes."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ from kitti_eval.error_maps import draw_error_map, save_error_map
 from kitti_eval.errors import UserError
 from kitti_eval.resize import resize_bilinear
 
-# Fewer images than this for each process take longer to share out than to evaluate.
+# With fewer images per process, starting processes takes longer than evaluating.
 _IMAGES_PER_PROCESS = 50
 
 
 @dataclass(frozen=True)
 class DepthProtocol:
-    """How predictions are compared; the defaults are the release's.
+    """How predictions are evaluated; the defaults are the release's.
 
-    ground_truth: eigen, camera, improved or stereo (see `load_ground_truth`). scale: None for the median of each image,
-    else the factor that turns a prediction into metres. crop: garg, eigen or none. Depths in metres.
+    ground_truth: eigen, camera, improved or stereo (see `load_ground_truth`). scale: None for median scaling per image,
+    else the factor that turns predictions into metres. crop: garg, eigen or none.
     """
 
     ground_truth: str = "eigen"
@@ -39,9 +39,9 @@ class DepthProtocol:
 
 
 class EvaluationSummary(NamedTuple):
-    """Means over the evaluated images, each counting the same, and which listed images are not in them.
+    """Means over the evaluated images, equally weighted, and the listed images that were left out.
 
-    d1_all: None where no image has disparities. left_out: (image, why).
+    d1_all: percent, None if no image has disparities. left_out: (image, reason).
     """
 
     listed: int
@@ -52,9 +52,9 @@ class EvaluationSummary(NamedTuple):
 
 
 class ImageResult(NamedTuple):
-    """One evaluated image: errors and D1-all in percent (None without disparities), or why there are none.
+    """The errors of one image, or the reason why it was left out.
 
-    scale: the factor that the prediction was multiplied by. pixels: how many were compared.
+    scale: factor applied to the prediction. pixels: number compared. d1_all: percent, None without disparities.
     """
 
     image_file: str
@@ -68,9 +68,9 @@ class ImageResult(NamedTuple):
 def evaluate_depth_map(
     truth: GroundTruth, pred: np.ndarray, protocol: DepthProtocol, image_file: str = ""
 ) -> ImageResult:
-    """Compares `pred` [h, w], depth in any unit, with the ground truth [H, W] at the latter's size.
+    """Evaluates `pred` [h, w], depth in any unit, at the size of the ground truth [H, W].
 
-    Raises ValueError where the prediction is not finite or, with median scaling, its median is not above 0.
+    Raises ValueError if the prediction is not finite or, with median scaling, its median is not above 0.
     """
     mask = depth_metrics.compute_valid_mask(truth.depth_m, protocol.min_depth_m, protocol.max_depth_m, protocol.crop)
     if not mask.any():
@@ -92,9 +92,9 @@ def evaluate_depth_map(
 def evaluate_image(
     kitti_dir: Path, image_file: str, pred: np.ndarray, protocol: DepthProtocol, error_map_dir: Path | None = None
 ) -> ImageResult:
-    """`evaluate_depth_map` of one listed image; draws its error map too where a folder for it is given.
+    """`evaluate_depth_map` for one listed image; also draws its error map if a folder is given.
 
-    Raises UserError naming the image where the prediction or the ground truth is unusable.
+    Raises UserError with the image's name if its prediction or ground truth is unusable.
     """
     truth = load_ground_truth(kitti_dir, image_file, protocol.ground_truth)
     if truth is None:
@@ -119,9 +119,9 @@ def evaluate_images(
     processes: int = 0,
     error_map_dir: Path | None = None,
 ) -> Iterator[ImageResult]:
-    """The results of all images in their order; `predictions` [N, h, w] belong to `image_files` (N).
+    """Yields the results of N images in order; `predictions`: [N, h, w].
 
-    processes: at most so many, 0 for one a core; few images take one.
+    processes: upper limit, 0 for one per core; few images use one.
     """
     count = len(image_files)
     shared = [kitti_dir] * count, image_files, predictions, [protocol] * count, [error_map_dir] * count
@@ -129,7 +129,7 @@ def evaluate_images(
     if processes <= 1:
         yield from map(evaluate_image, *shared)
         return
-    # Spawned, for a caller with TensorFlow's threads must not fork; Ctrl-C is for this process to answer.
+    # Spawned, because a caller with TensorFlow's threads must not fork; Ctrl-C is left to this process.
     pool = ProcessPoolExecutor(processes, get_context("spawn"), signal.signal, (signal.SIGINT, signal.SIG_IGN))
     try:
         yield from pool.map(evaluate_image, *shared, chunksize=4)
@@ -138,7 +138,7 @@ def evaluate_images(
 
 
 def summarize(results: Sequence[ImageResult]) -> EvaluationSummary:
-    """The means over all evaluated images. Raises UserError where not one could be evaluated."""
+    """The means over all evaluated images. Raises UserError if there are none."""
     left_out = [(result.image_file, result.left_out) for result in results if result.errors is None]
     if len(left_out) == len(results):
         raise UserError(

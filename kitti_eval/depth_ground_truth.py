@@ -1,4 +1,4 @@
-"""True depth of KITTI's test images: lidar scans, annotated depth maps and the disparities of KITTI 2015."""
+"""Ground-truth depth of KITTI's test images: lidar scans, annotated depth maps and KITTI 2015 disparities."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ class GroundTruth(NamedTuple):
     """depth_m: [H, W], metres, 0 where nothing was measured.
 
     focal_baseline: focal length times baseline in pixel metres, so that disparity = focal_baseline / depth; None
-    where the depth does not come from a disparity.
+    if the depth does not come from a disparity.
     """
 
     depth_m: np.ndarray
@@ -24,7 +24,7 @@ class GroundTruth(NamedTuple):
 
 
 class Projection(NamedTuple):
-    """matrix: image_T_velodyne [3, 4], homogeneous pixels from metres. height, width: of the rectified image."""
+    """matrix: image_T_velodyne [3, 4], metres to homogeneous pixels. height, width: of the rectified image."""
 
     matrix: np.ndarray
     height: int
@@ -34,17 +34,17 @@ class Projection(NamedTuple):
 def project_lidar(points_m: np.ndarray, projection: Projection, depth: str = "forward") -> np.ndarray:
     """The depth map [H, W] float32 of lidar points [N, 3 or more] (x forward, y left, z up; further columns unused).
 
-    depth: `forward` stores the distance along the lidar's x axis, as the evaluation of Eigen et al. does; `camera` the
-    z of the camera. Where several points fall on one pixel the nearest counts; 0 where none does.
+    depth: `forward` stores the distance along the lidar's x axis, as in the evaluation of Eigen et al.; `camera` stores
+    camera z. A pixel gets the depth of its nearest point, or 0 if it has none.
     """
     points_m = points_m[points_m[:, 0] >= 0]
     u_times_z, v_times_z, camera_z = projection.matrix[:, :3] @ points_m[:, :3].T + projection.matrix[:, 3:]
-    # Parity: pixels are counted from 1 (MATLAB's heritage in KITTI's tools), so the rounded position moves by one.
+    # Parity: KITTI's MATLAB tools count pixels from 1, so the rounded position is shifted by one.
     with np.errstate(divide="ignore", invalid="ignore"):
         columns, rows = np.rint(u_times_z / camera_z) - 1, np.rint(v_times_z / camera_z) - 1
     inside = (columns >= 0) & (columns < projection.width) & (rows >= 0) & (rows < projection.height) & (camera_z > 0)
     depth_m = (points_m[:, 0] if depth == "forward" else camera_z)[inside]
-    # Written from far to near, the nearest point of a pixel is the one that stays.
+    # Written from far to near, so that the nearest point of a pixel is kept.
     far_to_near = np.argsort(-depth_m)
     depth_map = np.zeros((projection.height, projection.width), np.float32)
     depth_map[rows[inside].astype(int)[far_to_near], columns[inside].astype(int)[far_to_near]] = depth_m[far_to_near]
@@ -52,7 +52,7 @@ def project_lidar(points_m: np.ndarray, projection: Projection, depth: str = "fo
 
 
 def read_calibration(path: Path) -> dict[str, np.ndarray]:
-    """The numeric lines `name: numbers` of a KITTI calibration file. Raises UserError where it cannot be read."""
+    """The numeric lines `name: numbers` of a KITTI calibration file. Raises UserError if it cannot be read."""
     entries = {}
     for name, _, values in (line.partition(":") for line in read_lines(path, "a KITTI calibration file")):
         try:
@@ -63,7 +63,7 @@ def read_calibration(path: Path) -> dict[str, np.ndarray]:
 
 
 def take_entry(calibration: dict[str, np.ndarray], path: Path, name: str, *shape: int) -> np.ndarray:
-    """The entry `name` in the given shape. Raises UserError where it is missing, of another size or not finite."""
+    """The entry `name` in the given shape. Raises UserError if it is missing, not finite or has another size."""
     entry = calibration.get(name, np.zeros(0))
     if entry.size != np.prod(shape) or not np.isfinite(entry).all():
         raise UserError(f"{path}: expected {np.prod(shape)} finite numbers after '{name}:', found {entry.tolist()}")
@@ -72,7 +72,7 @@ def take_entry(calibration: dict[str, np.ndarray], path: Path, name: str, *shape
 
 @functools.cache
 def read_projection(calibration_dir: Path, camera: int) -> Projection:
-    """The projection of velodyne points into the rectified colour camera 2 or 3, from a date's calibration files."""
+    """The projection of Velodyne points into rectified colour camera 2 or 3, from a date's calibration files."""
     cameras_path, lidar_path = calibration_dir / "calib_cam_to_cam.txt", calibration_dir / "calib_velo_to_cam.txt"
     cameras, lidar = read_calibration(cameras_path), read_calibration(lidar_path)
     camera0_T_velodyne = np.eye(4)
@@ -86,7 +86,7 @@ def read_projection(calibration_dir: Path, camera: int) -> Projection:
 
 
 def read_velodyne(path: Path) -> np.ndarray:
-    """The scan [N, 4] float32: x, y, z in metres, reflectance. Raises UserError where it is cut off or not finite."""
+    """Reads a scan [N, 4] float32: x, y, z in metres, reflectance. Raises UserError if truncated or not finite."""
     values = np.fromfile(path, np.float32)
     if values.size == 0 or values.size % 4 or path.stat().st_size != values.nbytes or not np.isfinite(values).all():
         raise UserError(
@@ -96,7 +96,7 @@ def read_velodyne(path: Path) -> np.ndarray:
 
 
 def read_uint16_png(path: Path) -> np.ndarray:
-    """A KITTI depth or disparity map [H, W] float32: the stored 16-bit value / 256, 0 where nothing was measured."""
+    """Reads a KITTI depth or disparity map [H, W] float32: 16-bit value / 256, 0 where nothing was measured."""
     import imageio.v3 as imageio
 
     try:
@@ -109,10 +109,10 @@ def read_uint16_png(path: Path) -> np.ndarray:
 
 
 def load_ground_truth(kitti_dir: Path, image_file: str, kind: str) -> GroundTruth | None:
-    """The true depth of a listed image, or None where KITTI (or this copy of it) has no measurement file for it.
+    """The ground-truth depth of a listed image, or None if this copy of KITTI has no measurement for it.
 
-    kind: `eigen` and `camera` project the image's velodyne scan; `improved` reads KITTI's annotated depth; `stereo`
-    turns a KITTI 2015 disparity into depth.
+    kind: `eigen` and `camera` project the image's Velodyne scan; `improved` reads KITTI's annotated depth; `stereo`
+    converts a KITTI 2015 disparity to depth.
     """
     if kind == "stereo":
         return _load_disparity(kitti_dir, image_file)
@@ -132,7 +132,7 @@ def load_ground_truth(kitti_dir: Path, image_file: str, kind: str) -> GroundTrut
 
 
 def _find_annotated_depth(kitti_dir: Path, date: str, drive: str, rest: str) -> Path | None:
-    """Inside the drive's own folder of KITTI raw, or in train/ or val/ as the annotated depth is distributed."""
+    """Looks in the drive's folder of KITTI raw, and in train/ and val/ as the annotated depth is distributed."""
     candidates = (kitti_dir / folder / drive / rest for folder in (date, "train", "val"))
     return next((path for path in candidates if path.is_file()), None)
 

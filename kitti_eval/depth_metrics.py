@@ -15,10 +15,10 @@ CROP_FRACTIONS = {
 
 
 class DepthErrors(NamedTuple):
-    """Errors of one depth map, or their mean over many; the published tables list them in this order.
+    """Errors of one depth map, or their mean over many, in the order of the published tables.
 
     abs_rel: mean of |gt - pred| / gt.            sq_rel: mean of (gt - pred)^2 / gt, metres.
-    rms: sqrt of the mean of (gt - pred)^2, metres.  log_rms: the same of the natural logarithms.
+    rms: sqrt of the mean of (gt - pred)^2, metres.  log_rms: rms of the natural logarithms.
     a1, a2, a3: share of pixels with max(gt / pred, pred / gt) below 1.25, 1.25^2, 1.25^3.
     """
 
@@ -34,7 +34,7 @@ class DepthErrors(NamedTuple):
 def compute_depth_errors(gt_m: np.ndarray, pred_m: np.ndarray) -> DepthErrors:
     """The errors of the depths `pred_m` [P] against `gt_m` [P], both in metres, finite and above 0.
 
-    Raises ValueError where the shapes differ, nothing is given, or a depth is not finite and positive.
+    Raises ValueError if the shapes differ or are empty, or a depth is not finite and positive.
     """
     if gt_m.shape != pred_m.shape or gt_m.ndim != 1 or gt_m.size == 0:
         raise ValueError(f"depths must be two equal [P] with P > 0, got {gt_m.shape} and {pred_m.shape}")
@@ -56,7 +56,7 @@ def compute_depth_errors(gt_m: np.ndarray, pred_m: np.ndarray) -> DepthErrors:
 
 
 def compute_valid_mask(gt_m: np.ndarray, min_depth_m: float, max_depth_m: float, crop: str = "garg") -> np.ndarray:
-    """Bool [H, W]: the pixels of `gt_m` [H, W] (0: no measurement) between the limits and inside the crop.
+    """Mask [H, W] of the pixels of `gt_m` [H, W] (0: no measurement) between the limits and inside the crop.
 
     crop: garg, eigen or none.
     """
@@ -71,9 +71,9 @@ def compute_valid_mask(gt_m: np.ndarray, min_depth_m: float, max_depth_m: float,
 
 
 def compute_median_scale(gt_m: np.ndarray, pred: np.ndarray) -> float:
-    """The factor that gives `pred` [P] the median of `gt_m` [P]: monocular depth knows no scale (paper, section 4.1).
+    """The factor that gives `pred` [P] the median of `gt_m` [P], as monocular depth has no scale (paper, section 4.1).
 
-    Raises ValueError where the median of the prediction is not a finite number above 0.
+    Raises ValueError if the median of the prediction is not finite and above 0.
     """
     median = float(np.median(pred))
     if not (np.isfinite(median) and median > 0):
@@ -88,10 +88,10 @@ def scale_and_clip(
     max_depth_m: float = 80.0,
     scale: float | None = None,
 ) -> np.ndarray:
-    """`pred` [P] of one image in metres: times `scale` (None: the median scale against `gt_m` [P]), then clipped.
+    """Converts `pred` [P] of one image to metres: times `scale` (None: median scale to `gt_m` [P]), then clipped.
 
-    Raises ValueError where a depth is not finite.
-    Parity: the limits act after the scale, so that they are metres whatever unit the network predicts in.
+    Raises ValueError if a depth is not finite.
+    Parity: clipped after scaling, so that the limits are in metres whatever unit the network predicts in.
     """
     if not np.isfinite(pred).all():
         raise ValueError(f"the prediction holds {np.count_nonzero(~np.isfinite(pred))} values that are not finite")
@@ -100,13 +100,13 @@ def scale_and_clip(
 
 
 def compute_d1_all(gt_px: np.ndarray, pred_px: np.ndarray) -> float:
-    """KITTI 2015's D1-all: percent of disparities [P] that are wrong by at least 3 pixels and by at least 5 percent."""
+    """KITTI 2015's D1-all: percent of disparities [P] with an error of at least 3 pixels and at least 5 percent."""
     error = np.abs(gt_px - pred_px)
     return 100 * float(np.mean((error >= 3) & (error >= 0.05 * gt_px)))
 
 
 def mean_errors(errors: Iterable[DepthErrors]) -> DepthErrors:
-    """The mean over images, each counting the same. Raises ValueError where there is none."""
+    """The mean over images, equally weighted. Raises ValueError if there are none."""
     table = np.array(list(errors))
     if table.size == 0:
         raise ValueError("there is no image to average over")

@@ -1,4 +1,4 @@
-"""Pictures of depth errors: what was predicted, and where it is wrong."""
+"""Pictures of a depth prediction and its errors."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ import numpy as np
 from kitti_eval.depth_metrics import compute_valid_mask
 from kitti_eval.resize import resize_bilinear
 
-# The relative error at which the colours end.
+# The relative error at the end of the colour range.
 WORST_ABS_REL = 0.5
 
 
 def draw_error_map(
     gt_m: np.ndarray, pred_m: np.ndarray, min_depth_m: float = 1e-3, max_depth_m: float = 80.0, crop: str = "garg"
 ) -> np.ndarray:
-    """RGB uint8 [2H, W, 3]: above, the prediction (near is bright); below, |gt - pred| / gt from blue (0) to red (0.5).
+    """RGB uint8 [2H, W, 3]: the prediction (near is bright) above |gt - pred| / gt from blue (0) to red (0.5).
 
-    gt_m: [H, W], 0 where nothing was measured. pred_m: [h, w], metres. Each compared pixel is drawn 3x3 pixels large.
+    gt_m: [H, W], 0 where nothing was measured. pred_m: [h, w], metres. Each compared pixel is drawn as 3x3 pixels.
     """
     from matplotlib import colormaps
     from scipy import ndimage
@@ -36,7 +36,7 @@ def draw_error_map(
 
 
 def draw_example(image_file: Path, error_map: np.ndarray, max_width: int = 800) -> bytes:
-    """PNG of an image, brought to W x H, above its error map [2H, W, 3]; all of it at most `max_width` wide."""
+    """PNG of an image, resized to W x H, above its error map [2H, W, 3]; at most `max_width` pixels wide."""
     from PIL import Image
 
     height, width = error_map.shape[0] // 2, error_map.shape[1]
@@ -50,12 +50,12 @@ def draw_example(image_file: Path, error_map: np.ndarray, max_width: int = 800) 
 
 
 def name_error_map(image_file: str) -> str:
-    """The file name of an image's error map: its path without slashes."""
+    """The file name of an image's error map: the image's path with slashes replaced by underscores."""
     return "_".join(Path(image_file).with_suffix(".png").parts)
 
 
 def save_error_map(folder: Path, image_file: str, picture: np.ndarray) -> None:
-    """Writes the picture under `name_error_map` into `folder`, which is made."""
+    """Writes the picture as `name_error_map` to `folder`, which is created."""
     import imageio.v3 as imageio
 
     folder.mkdir(parents=True, exist_ok=True)

@@ -1,5 +1,5 @@
-"""The one exception that commands turn into a line on the screen."""
+"""The exception that commands print as one line, without a traceback."""
 
 
 class UserError(Exception):
-    """A mistake that the user can fix: the text names the file or option, what was expected and what was found."""
+    """A mistake the user can fix; the message names the file or flag, what was expected and what was found."""

@@ -1,8 +1,8 @@
 """Evaluates depth predictions on KITTI and prints the table of the paper.
 
-The predictions are one .npy file [N, h, w], depth in any unit, in the order of the test list (as
-tools/test_kitti_depth.py writes them). Without further flags this is the evaluation of the SfMLearner release: the
-lidar's forward distance as the truth, Garg's crop, the median of each image as its scale, depths limited after that.
+The predictions are one .npy file [N, h, w], depth in any unit, in the order of the test list (as written by
+tools/test_kitti_depth.py). The default is the evaluation of the SfMLearner release: the lidar's forward distance as
+ground truth, Garg's crop, median scaling per image, depths clipped after scaling.
 
   --split=stereo            the 200 disparity images of KITTI 2015, with D1-all
   --ground_truth=improved   KITTI's annotated depth, on the 652 images that have it
@@ -32,27 +32,27 @@ _KITTI_DIR = flags.DEFINE_string(
 )
 _PRED_FILE = flags.DEFINE_string("pred_file", None, "Predictions, .npy [N, h, w].", required=True)
 _TEST_FILE_LIST = flags.DEFINE_string(
-    "test_file_list", "", "List of the test images, one a line; default: the list of the split."
+    "test_file_list", "", "List of the test images, one per line; default: the list of the split."
 )
-_MIN_DEPTH = flags.DEFINE_float("min_depth", 1e-3, "Nearest depth that counts, metres.", lower_bound=1e-6)
-_MAX_DEPTH = flags.DEFINE_float("max_depth", 80.0, "Farthest depth that counts, metres.", lower_bound=1e-6)
-_SPLIT = flags.DEFINE_enum("split", "eigen", ["eigen", "stereo"], "Which test images.")
+_MIN_DEPTH = flags.DEFINE_float("min_depth", 1e-3, "Minimum depth to evaluate, metres.", lower_bound=1e-6)
+_MAX_DEPTH = flags.DEFINE_float("max_depth", 80.0, "Maximum depth to evaluate, metres.", lower_bound=1e-6)
+_SPLIT = flags.DEFINE_enum("split", "eigen", ["eigen", "stereo"], "Set of test images.")
 _GROUND_TRUTH = flags.DEFINE_enum(
     "ground_truth",
     "eigen",
     ["eigen", "camera", "improved"],
-    "eigen: the lidar's forward distance; camera: the same points' camera z; improved: KITTI's annotated depth.",
+    "eigen: the lidar's forward distance; camera: camera z of the same points; improved: KITTI's annotated depth.",
 )
 _SCALE = flags.DEFINE_string(
-    "scale", "median", "median (of each image), none (predictions are metres), or one number for all."
+    "scale", "median", "median (per image), none (predictions are in metres), or one factor for all images."
 )
 _CROP = flags.DEFINE_enum(
-    "crop", None, ["garg", "eigen", "none"], "Part that counts; default: garg, none with --split=stereo."
+    "crop", None, ["garg", "eigen", "none"], "Part of the image to evaluate; default: garg, none with --split=stereo."
 )
 _OUTPUT_CSV = flags.DEFINE_string("output_csv", "", "File for the errors of each image.")
 _OUTPUT_JSON = flags.DEFINE_string("output_json", "", "File for the means and the images left out.")
-_ERROR_MAP_DIR = flags.DEFINE_string("error_map_dir", "", "Folder for a picture of each image's prediction and errors.")
-_PROCESSES = flags.DEFINE_integer("processes", 0, "Worker processes; 0: one a core.", lower_bound=0)
+_ERROR_MAP_DIR = flags.DEFINE_string("error_map_dir", "", "Folder for pictures of each prediction and its errors.")
+_PROCESSES = flags.DEFINE_integer("processes", 0, "Worker processes; 0: one per core.", lower_bound=0)
 
 
 def main() -> None:
@@ -76,7 +76,7 @@ def main() -> None:
 
 
 def read_predictions(path: str) -> np.ndarray:
-    """The array [N, h, w], memory-mapped. Raises UserError where the file holds anything else; pickles are refused."""
+    """The array [N, h, w], memory-mapped. Raises UserError for any other content; pickles are not loaded."""
     try:
         predictions = np.load(path, mmap_mode="r", allow_pickle=False)
     except (OSError, ValueError, EOFError) as error:
@@ -85,14 +85,14 @@ def read_predictions(path: str) -> np.ndarray:
         found = (
             f"{predictions.dtype} {list(predictions.shape)}" if isinstance(predictions, np.ndarray) else "an archive"
         )
-        raise UserError(f"{path}: expected a .npy file of floating numbers [N, h, w], found {found}")
+        raise UserError(f"{path}: expected a .npy file of floating-point numbers [N, h, w], found {found}")
     return predictions
 
 
 def _make_protocol() -> DepthProtocol:
     stereo = _SPLIT.value == "stereo"
     if stereo and _GROUND_TRUTH.value != "eigen":
-        raise UserError(f"--ground_truth={_GROUND_TRUTH.value} has no meaning with --split=stereo")
+        raise UserError(f"--ground_truth={_GROUND_TRUTH.value} cannot be used with --split=stereo")
     return DepthProtocol(
         ground_truth="stereo" if stereo else _GROUND_TRUTH.value,
         min_depth_m=_MIN_DEPTH.value,
@@ -115,7 +115,7 @@ def _parse_scale(text: str) -> float | None:
 
 
 def _match(predictions: np.ndarray, improved: bool) -> tuple[list[str], np.ndarray]:
-    """The images to evaluate and their predictions. Predictions of all 697 Eigen images serve the 652 improved ones."""
+    """The images to evaluate and their predictions; picks the 652 images with improved depth from all 697 of Eigen."""
     if _TEST_FILE_LIST.value:
         image_files = read_image_list(_TEST_FILE_LIST.value)
     elif _SPLIT.value == "stereo":
@@ -134,7 +134,7 @@ def _match(predictions: np.ndarray, improved: bool) -> tuple[list[str], np.ndarr
 
 def _print_summary(summary: EvaluationSummary) -> None:
     errors = summary.errors
-    # Parity: the release's columns; it printed 0 for D1-all wherever there is no disparity.
+    # Parity: the release's columns; it prints 0 for D1-all without disparities.
     columns = {**dict(zip(DepthErrors._fields[:4], errors[:4])), "d1_all": summary.d1_all or 0.0}
     columns.update(zip(DepthErrors._fields[4:], errors[4:]))
     print(", ".join(f"{name:>10}" for name in columns))

@@ -1,6 +1,6 @@
-"""Evaluates "Mean Odom.", the trivial predictor of the paper's Table 3: the mean motion of the training sequences.
+"""Evaluates "Mean Odom.", the trivial predictor in the paper's Table 3: the mean motion of the training sequences.
 
-Every snippet of a test sequence gets the same prediction, the mean path of all training snippets.
+The prediction for every test snippet is the mean path of all training snippets.
 
 Example:
   python kitti_eval/eval_mean_odometry.py --dataset_dir=/data/kitti_odometry
@@ -21,10 +21,10 @@ from kitti_eval.snippets import compute_mean_positions, cut_snippets, summarize_
 
 _DATASET_DIR = flags.DEFINE_string("dataset_dir", None, "Folder of KITTI odometry; only poses/ is read.", required=True)
 _TRAIN_SEQS = flags.DEFINE_list(
-    "train_seqs", [f"{number:02d}" for number in range(9)], "Sequences to take the mean of."
+    "train_seqs", [f"{number:02d}" for number in range(9)], "Training sequences to average."
 )
 _TEST_SEQS = flags.DEFINE_list("test_seqs", ["09", "10"], "Sequences to evaluate.")
-_SEQ_LENGTH = flags.DEFINE_integer("seq_length", 5, "Frames of a snippet, odd.", lower_bound=3)
+_SEQ_LENGTH = flags.DEFINE_integer("seq_length", 5, "Frames per snippet, odd.", lower_bound=3)
 _OUTPUT_JSON = flags.DEFINE_string("output_json", "", "File for the results.")
 
 

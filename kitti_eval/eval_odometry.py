@@ -1,15 +1,15 @@
-"""Evaluates a whole predicted trajectory: ATE, KITTI's t_err and r_err, RPE, by four alignments.
+"""Evaluates a whole predicted trajectory: ATE, KITTI's t_err and r_err, and RPE, with four alignments.
 
-The prediction is a file in KITTI's or TUM's format or a folder of snippets (tools/test_kitti_pose.py), which are
-chained: between two frames the motion of the snippet in whose middle it lies. Both trajectories then begin at the
-identity. The alignments: none; scale (one factor); 6dof (rotation and translation); 7dof (all of these). Only the
-last and `scale` are fair to a monocular method, whose unit is arbitrary.
+The prediction is a file in KITTI or TUM format, or a folder of snippets (tools/test_kitti_pose.py), which are chained:
+the motion from a frame to the next comes from the snippet with that frame in the middle. Both trajectories then start
+at the identity. Alignments: none; scale (one factor); 6dof (rotation and translation); 7dof (all of these). Only scale
+and 7dof are fair to monocular methods, whose scale is arbitrary.
 
-  ate_rmse   root mean square of the distances of positions, m
-  t_err      translation error over segments of 100 to 800 m / their length, percent    } KITTI's odometry benchmark
-  r_err      rotation error over the same / their length, degrees per 100 m             }
-  rpe_t      root mean square error of the motions from frame to frame, m
-  rpe_r      the same of their rotations, degrees
+  ate_rmse   root mean square distance of positions, m
+  t_err      translation error over segments of 100 to 800 m / segment length, percent    } KITTI's odometry benchmark
+  r_err      rotation error over the same segments / segment length, degrees per 100 m    }
+  rpe_t      root mean square translation error from frame to frame, m
+  rpe_r      root mean square rotation error from frame to frame, degrees
 
 Example:
   python kitti_eval/eval_odometry.py --gtruth_file=poses/09.txt --pred=predictions/09 --plot_dir=plots
@@ -40,10 +40,10 @@ _SNIPPET_SCALE = flags.DEFINE_enum(
     "snippet_scale",
     "none",
     ["none", "ground_truth"],
-    "none: snippets are chained as predicted; ground_truth: each is first scaled to the true one, as for the ATE.",
+    "none: chain snippets as predicted; ground_truth: first scale each to the true one, as for the ATE.",
 )
 _ALIGN = flags.DEFINE_enum(
-    "align", "7dof", list(ALIGNMENTS), "The alignment that is written and plotted; all are printed."
+    "align", "7dof", list(ALIGNMENTS), "Alignment for the output files and plots; all are printed."
 )
 _OUTPUT_JSON = flags.DEFINE_string("output_json", "", "File for all errors.")
 _OUTPUT_KITTI = flags.DEFINE_string("output_kitti", "", "File for the aligned prediction in KITTI's format.")
@@ -61,7 +61,7 @@ def main() -> None:
     if _OUTPUT_KITTI.value:
         files.write_text(_OUTPUT_KITTI.value, format_kitti(aligned.poses))
     if _OUTPUT_TUM.value and times_s is None:
-        raise UserError(f"--output_tum: neither {_GTRUTH_FILE.value} nor {_PRED.value} has times: --times_file")
+        raise UserError(f"--output_tum: neither {_GTRUTH_FILE.value} nor {_PRED.value} has times; give --times_file")
     if _OUTPUT_TUM.value and times_s is not None:
         files.write_text(_OUTPUT_TUM.value, format_tum(aligned.poses, times_s))
     if _OUTPUT_JSON.value:

@@ -1,9 +1,9 @@
 """Evaluates predicted pose snippets and prints the mean error of the paper's Table 3.
 
-Both folders hold one TUM file a snippet, of equal names (tools/test_kitti_pose.py and
-kitti_eval.make_pose_ground_truth write them). The error is the release's "ATE": each snippet is moved to the start of
-the true one and scaled by the one factor that fits best; then sqrt(sum of squared position errors) / frames. It is not
-the root mean square; whole trajectories are for kitti_eval.eval_odometry.
+Both folders hold one TUM file per snippet, with equal names, as written by tools/test_kitti_pose.py and
+kitti_eval.make_pose_ground_truth. The error is the release's "ATE": each snippet is moved to the start of the true one
+and scaled by the factor that fits best; the error is then sqrt(sum of squared position errors) / frames, which is not
+the root mean square. For whole trajectories use kitti_eval.eval_odometry.
 
 Example:
   python kitti_eval/eval_pose.py --gtruth_dir=truth/09 --pred_dir=predictions/09

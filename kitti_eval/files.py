@@ -1,4 +1,4 @@
-"""Text in and results out. Results are written aside and renamed, so that a file is whole or not there."""
+"""Reads text files and writes results atomically: to a temporary file, which is then renamed."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from kitti_eval.errors import UserError
 
 
 def read_lines(path: str | Path, expected: str) -> list[str]:
-    """The lines of a text file. Raises UserError, which says what was `expected`, where it cannot be read."""
+    """The lines of a text file. Raises UserError, which names what was `expected`, if it cannot be read."""
     try:
         return Path(path).read_text(encoding="utf-8").splitlines()
     except UnicodeDecodeError as error:
@@ -21,7 +21,7 @@ def read_lines(path: str | Path, expected: str) -> list[str]:
 
 
 def write_bytes(path: str | Path, content: bytes) -> None:
-    """Writes `content` to `path`, making its folder. Raises UserError where that is not possible."""
+    """Writes `content` to `path`, creating its folder. Raises UserError if that fails."""
     path = Path(path)
     aside = path.with_name(f".{path.name}.{os.getpid()}")
     try:
@@ -38,5 +38,5 @@ def write_text(path: str | Path, text: str) -> None:
 
 
 def write_json(path: str | Path, content: Any) -> None:
-    """`write_text` of indented JSON; NaN is no JSON and raises ValueError."""
+    """`write_text` of indented JSON. Raises ValueError for NaN, which JSON does not allow."""
     write_text(path, json.dumps(content, indent=1, allow_nan=False) + "\n")

@@ -1,4 +1,4 @@
-"""The test images in the order in which predictions are stored: the Eigen and stereo lists, or a file's."""
+"""Lists of test images, in the order of the predictions: Eigen, stereo, or from a file."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from pathlib import Path
 from kitti_eval.errors import UserError
 from kitti_eval.files import read_lines
 
-# One row a drive: the 697 test frames of Eigen et al. in their published order, and those that KITTI's annotated depth
-# lacks because it accumulates eleven scans and so leaves out the first and last five frames of every drive.
+# One row per drive: the 697 test frames of Eigen et al. in their published order, and those without annotated depth:
+# it accumulates eleven scans, so the first and last five frames of every drive have none.
 _EIGEN_TABLE = Path(__file__).with_name("eigen_test_frames.csv")
 
 
@@ -32,9 +32,9 @@ def list_stereo_files() -> list[str]:
 
 
 def read_image_list(path: str | Path) -> list[str]:
-    """The paths that a list file names, one a line. Raises UserError where it is missing or empty."""
-    lines = read_lines(path, "a list of test images, one a line")
+    """The paths in a list file, one per line. Raises UserError if it is missing or empty."""
+    lines = read_lines(path, "a list of test images, one per line")
     image_files = [line.strip() for line in lines if line.strip()]
     if not image_files:
-        raise UserError(f"{path}: expected a list of test images, one a line, found no line")
+        raise UserError(f"{path}: expected a list of test images, one per line, found an empty file")
     return image_files

@@ -1,7 +1,7 @@
 """Cuts the true poses of a KITTI odometry sequence into snippets, the ground truth of kitti_eval.eval_pose.
 
-Reads poses/09.txt and sequences/09/times.txt and writes one TUM file for every run of --seq_length frames, named by
-its first frame, with poses relative to that frame.
+Reads poses/09.txt and sequences/09/times.txt. Writes one TUM file for every --seq_length consecutive frames, named by
+the first, with poses relative to that frame.
 
 Example:
   python kitti_eval/make_pose_ground_truth.py --dataset_dir=/data/kitti_odometry --test_seq=9 --output_dir=truth/09
@@ -21,7 +21,7 @@ from kitti_eval.snippets import cut_snippets, read_sequence, write_snippets
 _DATASET_DIR = flags.DEFINE_string("dataset_dir", None, "Folder of KITTI odometry.", required=True)
 _OUTPUT_DIR = flags.DEFINE_string("output_dir", None, "Folder for the snippets.", required=True)
 _TEST_SEQ = flags.DEFINE_integer("test_seq", 9, "Number of the sequence.", lower_bound=0)
-_SEQ_LENGTH = flags.DEFINE_integer("seq_length", 5, "Frames of a snippet, odd.", lower_bound=3)
+_SEQ_LENGTH = flags.DEFINE_integer("seq_length", 5, "Frames per snippet, odd.", lower_bound=3)
 
 
 def main() -> None:

@@ -1,4 +1,4 @@
-"""One predicted trajectory against the true one, by every alignment."""
+"""Evaluates a predicted trajectory against the true one, with every alignment."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ from kitti_eval.trajectory import ALIGNMENTS, find_alignment, make_relative, tra
 
 
 class AlignedErrors(NamedTuple):
-    """The errors of one alignment. poses: the aligned prediction [N, 4, 4]. by_length: see `compute_segment_errors`.
+    """The errors after one alignment. poses: the aligned prediction [N, 4, 4]. by_length: see `compute_segment_errors`.
 
-    segments: the mean over all lengths, None where the path is shorter than 100 m.
+    segments: the mean over all lengths, None if the path is shorter than 100 m.
     """
 
     poses: np.ndarray
@@ -35,7 +35,7 @@ class AlignedErrors(NamedTuple):
 
 
 def evaluate_trajectory(gt: np.ndarray, pred: np.ndarray) -> dict[str, AlignedErrors]:
-    """The errors of `pred` [N, 4, 4] by alignment; both trajectories must begin at the identity (`make_relative`)."""
+    """The errors of `pred` [N, 4, 4] by alignment; both trajectories must start at the identity (`make_relative`)."""
     return {kind: _evaluate_aligned(gt, pred, kind) for kind in ALIGNMENTS}
 
 
@@ -52,22 +52,22 @@ def _evaluate_aligned(gt: np.ndarray, pred: np.ndarray, kind: str) -> AlignedErr
 
 
 def read_ground_truth(path: Path, times_path: Path | None = None) -> tuple[np.ndarray, np.ndarray | None]:
-    """The true poses [N, 4, 4] and times [N], the latter from a TUM file or `times_path`, else None."""
+    """The true poses [N, 4, 4] and times [N], which come from a TUM file or `times_path`, else are None."""
     poses, times_s = read_trajectory(path)
     if times_path is not None:
         times_s = read_times(times_path)
         if len(times_s) != len(poses):
-            raise UserError(f"{times_path}: expected {len(poses)} times, one a pose of {path}, found {len(times_s)}")
+            raise UserError(f"{times_path}: expected {len(poses)} times, one per pose of {path}, found {len(times_s)}")
     return poses, times_s
 
 
 def read_prediction(
     path: Path, gt: np.ndarray, gt_times_s: np.ndarray | None, scale_snippets: bool = False
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
-    """The true and predicted poses of the same frames, both from the identity on, and their times (None: none known).
+    """The true and predicted poses of the same frames, both starting at the identity, and their times if known.
 
-    path: a KITTI or TUM file, or a folder of snippets, which are chained (`scale_snippets`: each scaled to the truth).
-    Frames are matched by time where both sides have times, else they must be equally many.
+    path: a KITTI or TUM file, or a folder of snippets, which are chained (`scale_snippets`: each first scaled to the
+    truth). Frames are matched by time if both sides have times, else their numbers must be equal.
     """
     pred, times_s = _chain(path, gt, scale_snippets) if path.is_dir() else read_trajectory(path)
     if gt_times_s is not None and times_s is not None:

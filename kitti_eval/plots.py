@@ -1,4 +1,4 @@
-"""Plots of trajectories and of their errors, as PNG."""
+"""Plots of trajectories and their errors, as PNG."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def plot_paths(positions: dict[str, np.ndarray], title: str = "") -> bytes:
-    """PNG of paths [N, 3] from above by their names: x to the right, z (forward) upwards, metres to one scale."""
+    """PNG of named paths [N, 3] from above: x to the right, z (forward) upwards, metres, equal scales."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(7, 7), layout="constrained")
@@ -30,7 +30,7 @@ def plot_paths(positions: dict[str, np.ndarray], title: str = "") -> bytes:
 
 
 def plot_segment_errors(by_length: dict[int, SegmentErrors], title: str = "") -> bytes:
-    """PNG of KITTI's translation and rotation error against the length of the segment."""
+    """PNG of KITTI's translation and rotation errors against segment length."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(9, 3.5), layout="constrained")

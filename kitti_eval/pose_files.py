@@ -1,4 +1,4 @@
-"""Trajectory files: KITTI odometry (12 numbers a line) and TUM (time, position, quaternion)."""
+"""Trajectory files: KITTI odometry (12 numbers per line) and TUM (time, position, quaternion)."""
 
 from __future__ import annotations
 
@@ -12,35 +12,37 @@ from kitti_eval.files import read_lines
 
 
 class TimedPoses(NamedTuple):
-    """poses: world_T_camera [N, 4, 4], metres. times_s: [N], seconds, rising."""
+    """poses: world_T_camera [N, 4, 4], metres. times_s: [N], seconds, ascending."""
 
     poses: np.ndarray
     times_s: np.ndarray
 
 
 def read_trajectory(path: str | Path) -> tuple[np.ndarray, np.ndarray | None]:
-    """Poses [N, 4, 4] and times [N] (None in KITTI's format) of either format, told apart by the number of columns."""
+    """Poses [N, 4, 4] and times [N] (None for KITTI) from either format, recognised by the number of columns."""
     columns = _read_numbers(path).shape[1]
     return read_tum(path) if columns == 8 else (read_kitti(path), None)
 
 
 def read_kitti(path: str | Path) -> np.ndarray:
-    """The poses [N, 4, 4] of a KITTI file. Raises UserError where it is missing, of another format or not finite."""
+    """The poses [N, 4, 4] of a KITTI file. Raises UserError if it is missing, malformed or not finite."""
     table = _read_numbers(path)
     if table.shape[1] != 12:
-        raise UserError(f"{path}: expected 12 numbers a line (KITTI poses), found {table.shape[1]}")
+        raise UserError(f"{path}: expected 12 numbers per line (KITTI poses), found {table.shape[1]}")
     poses = np.tile(np.eye(4), (len(table), 1, 1))
     poses[:, :3] = table.reshape(-1, 3, 4)
     return poses
 
 
 def read_tum(path: str | Path) -> TimedPoses:
-    """A TUM file. Raises UserError where it is missing, of another format, not finite or not in the order of time."""
+    """Reads a TUM file. Raises UserError if it is missing, malformed, not finite or not in temporal order."""
     table = _read_numbers(path)
     if table.shape[1] != 8:
-        raise UserError(f"{path}: expected 8 numbers a line (TUM: time, position, quaternion), found {table.shape[1]}")
+        raise UserError(
+            f"{path}: expected 8 numbers per line (TUM: time, position, quaternion), found {table.shape[1]}"
+        )
     if np.any(np.diff(table[:, 0]) <= 0):
-        raise UserError(f"{path}: expected times that rise from line to line")
+        raise UserError(f"{path}: expected ascending times")
     norms = np.linalg.norm(table[:, 4:], axis=1)
     if np.any(np.abs(norms - 1) > 0.01):
         raise UserError(
@@ -53,10 +55,10 @@ def read_tum(path: str | Path) -> TimedPoses:
 
 
 def read_times(path: str | Path) -> np.ndarray:
-    """KITTI's times.txt: [N] seconds. Raises UserError where there is not one finite number a line."""
+    """Reads KITTI's times.txt: [N] seconds. Raises UserError unless it has one finite number per line."""
     table = _read_numbers(path)
     if table.shape[1] != 1:
-        raise UserError(f"{path}: expected one time a line, found {table.shape[1]} numbers")
+        raise UserError(f"{path}: expected one time per line, found {table.shape[1]} numbers")
     return table[:, 0]
 
 
@@ -72,13 +74,13 @@ def format_kitti(poses: np.ndarray) -> str:
 
 
 def rotations_to_quaternions(rotations: np.ndarray) -> np.ndarray:
-    """[N, 3, 3] as unit quaternions [N, 4] (x, y, z, w).
+    """Converts [N, 3, 3] to unit quaternions [N, 4] (x, y, z, w).
 
-    Parity: by way of the angles of Rx @ Ry @ Rz, as the release, so that its files come out to the last digit.
+    Parity: computed from the angles of Rx @ Ry @ Rz, as in the release, to reproduce its files to the last digit.
     """
     r = np.moveaxis(rotations, 0, -1)
     cosine_y = np.hypot(r[0, 0], r[0, 1])
-    # With the y angle at a right angle only the sum of the other two is defined: all of it is given to z.
+    # Gimbal lock: if y is a right angle, only the sum of the other two is defined; all of it is assigned to z.
     locked = cosine_y < 1e-6
     x = np.where(locked, 0.0, np.arctan2(-r[1, 2], r[2, 2]))
     y = np.arctan2(r[0, 2], cosine_y)
@@ -96,7 +98,7 @@ def rotations_to_quaternions(rotations: np.ndarray) -> np.ndarray:
 
 
 def quaternions_to_rotations(quaternions: np.ndarray) -> np.ndarray:
-    """[N, 4] (x, y, z, w), of any length but 0, as rotations [N, 3, 3]."""
+    """Converts quaternions [N, 4] (x, y, z, w) of any norm but 0 to rotations [N, 3, 3]."""
     x, y, z, w = (quaternions / np.linalg.norm(quaternions, axis=1, keepdims=True)).T
     rows = [
         [1 - 2 * (y * y + z * z), 2 * (x * y - z * w), 2 * (x * z + y * w)],
@@ -107,12 +109,12 @@ def quaternions_to_rotations(quaternions: np.ndarray) -> np.ndarray:
 
 
 def _read_numbers(path: str | Path) -> np.ndarray:
-    """The rows of numbers in a text file, [N, columns]; lines that begin with # are comments."""
+    """The numbers in a text file, [N, columns]; lines that start with # are comments."""
     lines = read_lines(path, "a text file of numbers")
     try:
         table = np.array([[float(text) for text in line.split()] for line in lines if line and line[0] != "#"])
     except ValueError as error:
-        raise UserError(f"{path}: expected equally many numbers on every line ({error})") from error
+        raise UserError(f"{path}: expected lines of equally many numbers ({error})") from error
     if table.ndim != 2 or table.size == 0 or not np.isfinite(table).all():
         raise UserError(f"{path}: expected lines of finite numbers, found none or some that are not finite")
     return table

@@ -1,4 +1,4 @@
-"""The published numbers that this package exists to reproduce."""
+"""Published results to compare with."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from kitti_eval.depth_metrics import DepthErrors
 
 
 def read_published_depth(max_depth_m: int) -> dict[str, DepthErrors]:
-    """Depth on the Eigen split by training data, up to 80 or 50 m (paper, Table 1, and the release's README).
+    """Depth errors on the Eigen split by model, up to 80 or 50 m (paper, Table 1, and the release's README).
 
-    The table's last column says which of a row's numbers were found in a source; the others are quoted from memory.
+    The last column of the table says which numbers of a row were found in a source; the others are from memory.
     """
     return {
         row["model"]: DepthErrors(*(float(row[name]) for name in DepthErrors._fields))
@@ -21,7 +21,7 @@ def read_published_depth(max_depth_m: int) -> dict[str, DepthErrors]:
 
 
 def read_published_ate(sequence: str) -> dict[str, tuple[float, float]]:
-    """Mean and standard deviation of the 5-frame snippet ATE by method, sequence "09" or "10" (paper, Table 3)."""
+    """Mean and standard deviation of the 5-frame snippet ATE by method, for sequence "09" or "10" (paper, Table 3)."""
     return {
         row["method"]: (float(row["ate_mean"]), float(row["ate_std"]))
         for row in _read_table("published_pose.csv")
@@ -30,7 +30,7 @@ def read_published_ate(sequence: str) -> dict[str, tuple[float, float]]:
 
 
 def read_published_odometry() -> dict[str, tuple[float, float]]:
-    """t_err (percent) and r_err (degrees / 100 m) of the original by sequence, as measured by a third party."""
+    """t_err (percent) and r_err (degrees / 100 m) of the original release by sequence, as measured by a third party."""
     return {
         row["sequence"]: (float(row["t_err_percent"]), float(row["r_err_deg_per_100m"]))
         for row in _read_table("published_odometry.csv")

@@ -1,4 +1,4 @@
-"""Our numbers beside the published ones, on the terminal and as one self-contained HTML page."""
+"""Compares our results with published ones, as text and as a self-contained HTML page."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ from typing import Any, NamedTuple
 
 from kitti_eval.depth_metrics import DepthErrors
 
-# Published numbers have three decimals: a smaller difference cannot be told from none.
+# Published numbers have three decimals, so smaller differences are only rounding.
 ROUNDING = 0.0005
 CLOSE = 0.05
 HIGHER_IS_BETTER = ("a1", "a2", "a3")
-VERDICTS = "Verdicts: equal to the published digits; close, within 5 percent; better; worse. They count on KITTI only."
+VERDICTS = "Verdicts: equal to the published digits; close, within 5 percent; better; worse. Meaningful on KITTI only."
 
 
 class Cell(NamedTuple):
-    """One number of ours beside the published one, and what to think of it (`judge`)."""
+    """One of our numbers, the published one, and the verdict (`judge`)."""
 
     metric: str
     ours: float
@@ -27,7 +27,7 @@ class Cell(NamedTuple):
 
 
 class Comparison(NamedTuple):
-    """A table: what was measured, what it is compared with, one cell a metric."""
+    """A table: what was measured, what it is compared with, and one cell per metric."""
 
     title: str
     published_as: str
@@ -35,14 +35,14 @@ class Comparison(NamedTuple):
 
 
 class Picture(NamedTuple):
-    """A PNG and the line below it."""
+    """A PNG and its caption."""
 
     caption: str
     png: bytes
 
 
 class Section(NamedTuple):
-    """A part of the report: `lines` of text, tables and pictures, in this order."""
+    """A section of the report: `lines` of text, tables and pictures, in this order."""
 
     title: str
     lines: list[str]
@@ -63,19 +63,19 @@ def judge(metric: str, ours: float, published: float) -> Cell:
 
 
 def compare_depth(title: str, ours: DepthErrors, published_as: str, published: DepthErrors) -> Comparison:
-    """All seven depth errors beside those of a published row."""
+    """Compares all seven depth errors with a published row."""
     cells = [judge(name, *pair) for name, *pair in zip(DepthErrors._fields, ours, published)]
     return Comparison(title, published_as, cells)
 
 
 def compare_ate(title: str, ours: Mapping[str, float], published_as: str, published: tuple[float, float]) -> Comparison:
-    """Our `mean` and `std` of the snippet ATE beside a published mean and standard deviation."""
+    """Compares our `mean` and `std` of the snippet ATE with the published ones."""
     cells = [judge(f"ATE {name}", ours[name], value) for name, value in zip(("mean", "std"), published)]
     return Comparison(title, published_as, cells)
 
 
 def describe_sections(sections: list[Section]) -> list[dict[str, Any]]:
-    """What the tables say, for JSON."""
+    """The content of the tables, for JSON."""
     return [
         {"section": section.title, "table": table.title, "published_as": table.published_as, **cell._asdict()}
         for section in sections
@@ -85,7 +85,7 @@ def describe_sections(sections: list[Section]) -> list[dict[str, Any]]:
 
 
 def format_comparison(comparison: Comparison) -> str:
-    """The table as text, one metric a line."""
+    """The table as text, one metric per line."""
     header = f"{comparison.title}, against {comparison.published_as}"
     columns = f"{'metric':>20} {'ours':>9} {'published':>9} {'diff':>9}  verdict"
     rows = [
@@ -96,7 +96,7 @@ def format_comparison(comparison: Comparison) -> str:
 
 
 def render_report(title: str, sections: list[Section]) -> str:
-    """One HTML page that needs no other file: styles and pictures are inside."""
+    """A self-contained HTML page: styles and pictures are embedded."""
     body = "\n".join(_render_section(section) for section in sections)
     return _PAGE.format(title=html.escape(title), style=_STYLE, body=body)
 

@@ -1,4 +1,4 @@
-"""What the results of the evaluation commands say beside the published numbers, as sections of a report."""
+"""Turns the results of the evaluation commands into comparisons and pictures for the report."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from kitti_eval.depth_ground_truth import load_ground_truth
 from kitti_eval.depth_metrics import DepthErrors
 from kitti_eval.error_maps import draw_error_map, draw_example
 
-# The rows of the published tables that were trained on KITTI alone, as a user's own model is.
+# The rows of the published tables for models trained on KITTI only.
 DEPTH_ROWS = ("K", "K, released code and model")
 ATE_ROWS = ("Ours", "released code and model")
 _EXAMPLES = 3
 
 
 def compare_depth_results(means_file: Path, max_depth_m: int) -> tuple[str, list[report.Comparison]]:
-    """A line about how much was evaluated, and the tables; from what eval_depth --output_json wrote."""
+    """The number of evaluated images, as a line, and the tables, from the output of eval_depth --output_json."""
     result = json.loads(means_file.read_text())
     ours, rows = DepthErrors(**result["mean"]), published.read_published_depth(max_depth_m)
     title = f"Depth to {max_depth_m} m"
@@ -29,7 +29,7 @@ def compare_depth_results(means_file: Path, max_depth_m: int) -> tuple[str, list
 
 
 def draw_best_and_worst(kitti_raw: Path, prediction_file: Path, images_file: Path) -> list[report.Picture]:
-    """The images of the smallest and largest abs_rel, from what eval_depth --output_csv wrote."""
+    """The images with the smallest and largest abs_rel, from the output of eval_depth --output_csv."""
     with images_file.open(newline="", encoding="utf-8") as table:
         rows = [(index, row) for index, row in enumerate(csv.DictReader(table)) if row["abs_rel"]]
     rows.sort(key=lambda item: float(item[1]["abs_rel"]))
@@ -48,21 +48,21 @@ def draw_best_and_worst(kitti_raw: Path, prediction_file: Path, images_file: Pat
 
 
 def compare_ate_results(ate_file: Path, sequence: str) -> list[report.Comparison]:
-    """From what eval_pose --output_json wrote."""
+    """The tables from the output of eval_pose --output_json."""
     ours, rows = json.loads(ate_file.read_text()), published.read_published_ate(sequence)
     title = f"Snippet ATE (m), {sequence}"
     return [report.compare_ate(title, ours, row, rows[row]) for row in ATE_ROWS if row in rows]
 
 
 def compare_mean_odometry_results(mean_file: Path, sequence: str) -> list[report.Comparison]:
-    """From what eval_mean_odometry --output_json wrote."""
+    """The tables from the output of eval_mean_odometry --output_json."""
     ours, rows = json.loads(mean_file.read_text())[sequence], published.read_published_ate(sequence)
     title, row = f"Snippet ATE of the mean motion (m), {sequence}", "Mean Odom."
     return [report.compare_ate(title, ours, row, rows[row])] if row in rows else []
 
 
 def compare_odometry_results(odometry_file: Path, sequence: str) -> list[report.Comparison]:
-    """From what eval_odometry --output_json wrote; nothing where the path is too short for KITTI's segments."""
+    """The tables from the output of eval_odometry --output_json; none if the path is too short for KITTI's segments."""
     ours = json.loads(odometry_file.read_text())["7dof"]["segments"]
     row = published.read_published_odometry().get(sequence)
     if not ours or not row:
@@ -73,8 +73,8 @@ def compare_odometry_results(odometry_file: Path, sequence: str) -> list[report.
 
 
 def read_plots(folder: Path, sequence: str) -> list[report.Picture]:
-    """What eval_odometry --plot_dir drew."""
-    captions = {"path.png": "path from above", "error_by_length.png": "error against the length of the segment"}
+    """The plots of eval_odometry --plot_dir."""
+    captions = {"path.png": "path from above", "error_by_length.png": "error against segment length"}
     return [
         report.Picture(f"{sequence}: {caption}", (folder / name).read_bytes())
         for name, caption in captions.items()

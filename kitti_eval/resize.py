@@ -1,4 +1,4 @@
-"""Bilinear resizing of a float map with half-pixel centres, no antialiasing and repeated edges (as OpenCV's linear)."""
+"""Bilinear resizing of a float map: half-pixel centres, no antialiasing, edges repeated (OpenCV's INTER_LINEAR)."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ import numpy as np
 
 
 def resize_bilinear(image: np.ndarray, height: int, width: int) -> np.ndarray:
-    """`image` [h, w] as [height, width] of its floating type.
+    """Resizes `image` [h, w] to [height, width], of the same floating type.
 
-    The centre of target pixel i lies at (i + 1/2) n / m - 1/2 in a source of n pixels resized to m; beyond the outer
-    centres the border pixel counts.
+    When n pixels become m, the centre of target pixel i lies at (i + 1/2) n / m - 1/2; beyond the outermost centres the
+    border value is used.
     """
     upper, lower, weight = _neighbours(image.shape[0], height, image.dtype)
     tall = image[upper] + weight[:, None] * (image[lower] - image[upper])
@@ -19,7 +19,7 @@ def resize_bilinear(image: np.ndarray, height: int, width: int) -> np.ndarray:
 
 
 def _neighbours(source: int, target: int, dtype: np.dtype) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """For each target pixel the two source pixels around its centre, and the weight of the second."""
+    """For each target pixel, the two source pixels around its centre and the weight of the second."""
     centre = np.clip((np.arange(target) + 0.5) * source / target - 0.5, 0, source - 1)
     first = np.floor(centre).astype(int)
     return first, np.minimum(first + 1, source - 1), (centre - first).astype(dtype)

@@ -1,4 +1,4 @@
-"""Snippets: the short pieces of a trajectory, one TUM file each, that the paper evaluates camera motion on."""
+"""Snippets: short pieces of a trajectory, one TUM file each, on which the paper evaluates camera motion."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from kitti_eval.pose_files import TimedPoses, format_tum, read_kitti, read_times
 from kitti_eval.pose_metrics import compute_snippet_ate
 from kitti_eval.trajectory import chain_motions, compute_motions, compute_scale, make_relative
 
-# Two times mean the same frame when they are closer than this; KITTI's frames are 0.1 s apart.
+# Times closer than this belong to the same frame; KITTI's frames are 0.1 s apart.
 SAME_FRAME_S = 0.01
 
 
 class SnippetSummary(NamedTuple):
-    """The paper's ATE over so many snippets, metres: mean and standard deviation (over N, not N - 1).
+    """The paper's ATE, metres: mean and standard deviation (over N, not N - 1), and the number of snippets.
 
-    unpredicted: names of the snippets that have ground truth but no prediction; they are not in the mean.
+    unpredicted: names of snippets with ground truth but no prediction; they are not in the mean.
     """
 
     mean: float
@@ -31,19 +31,21 @@ class SnippetSummary(NamedTuple):
 
 
 def read_sequence(dataset_dir: Path, sequence: str) -> TimedPoses:
-    """The true poses and times of a KITTI odometry sequence such as "09". Raises UserError where they do not match."""
+    """The true poses and times of a KITTI odometry sequence such as "09". Raises UserError if they do not match."""
     poses_path = dataset_dir / "poses" / f"{sequence}.txt"
     times_path = dataset_dir / "sequences" / sequence / "times.txt"
     poses, times_s = read_kitti(poses_path), read_times(times_path)
     if len(poses) != len(times_s):
-        raise UserError(f"{poses_path}: expected {len(times_s)} poses, one a time in {times_path}, found {len(poses)}")
+        raise UserError(
+            f"{poses_path}: expected {len(times_s)} poses, one per time in {times_path}, found {len(poses)}"
+        )
     return TimedPoses(poses, times_s)
 
 
 def cut_snippets(poses: np.ndarray, length: int) -> np.ndarray:
-    """All runs of `length` poses of [N, 4, 4], each relative to its first: [N - length + 1, length, 4, 4].
+    """All `length` consecutive poses of [N, 4, 4], relative to their first: [N - length + 1, length, 4, 4].
 
-    Raises ValueError where `length` is even, below 3 or more than N.
+    Raises ValueError if `length` is even, below 3 or above N.
     """
     if length < 3 or length % 2 == 0 or length > len(poses):
         raise ValueError(f"a snippet must have an odd number of frames from 3 to {len(poses)}, got {length}")
@@ -52,9 +54,9 @@ def cut_snippets(poses: np.ndarray, length: int) -> np.ndarray:
 
 
 def write_snippets(folder: Path, snippets: Iterable[np.ndarray], times_s: np.ndarray) -> None:
-    """One file a snippet [n, 4, 4], named by the index of its first frame; `times_s` [N] are those of all frames.
+    """Writes one file per snippet [n, 4, 4], named by the index of its first frame; `times_s`: [N], of all frames.
 
-    Raises UserError where the folder holds other text files, which an evaluation would mistake for snippets.
+    Raises UserError if the folder holds other text files, which an evaluation would mistake for snippets.
     """
     for first, poses in enumerate(snippets):
         if first == 0:
@@ -63,9 +65,9 @@ def write_snippets(folder: Path, snippets: Iterable[np.ndarray], times_s: np.nda
 
 
 def evaluate_snippets(gtruth_dir: Path, pred_dir: Path) -> tuple[dict[str, float], SnippetSummary]:
-    """The paper's ATE of every predicted snippet by file name, and their mean.
+    """The paper's ATE of every predicted snippet by file name, and the summary.
 
-    Raises UserError where there is no prediction, a file is damaged, or the times of the two files do not match.
+    Raises UserError if there is no prediction, a file is damaged, or the times of two files do not match.
     """
     truths, predictions = (_list_snippets(folder) for folder in (gtruth_dir, pred_dir))
     ates = {}
@@ -81,7 +83,7 @@ def evaluate_snippets(gtruth_dir: Path, pred_dir: Path) -> tuple[dict[str, float
 def read_snippets(folder: Path) -> list[TimedPoses]:
     """The snippets 000000.txt, 000001.txt, ... of a folder.
 
-    Raises UserError where one is missing or of other length.
+    Raises UserError if one is missing or has another length.
     """
     paths = _list_snippets(folder)
     expected = [_name_snippet(index) for index in range(len(paths))]
@@ -96,11 +98,11 @@ def read_snippets(folder: Path) -> list[TimedPoses]:
 
 
 def chain_snippets(snippets: list[TimedPoses], gt: np.ndarray | None = None) -> TimedPoses:
-    """One trajectory from snippets that each begin one frame after the one before.
+    """Chains snippets, each starting one frame after the one before, to one trajectory.
 
-    The motion between two frames comes from the snippet in whose middle it begins, for there the network predicts it
-    directly; the ends come from the first and last snippet. Scale policy: motions are chained as predicted; where the
-    true poses `gt` [N, 4, 4] are given, each snippet is first scaled to them, as the paper's snippet error does.
+    The motion from a frame to the next comes from the snippet with that frame in the middle, because the network
+    predicts it directly; the ends come from the first and last snippet. Motions are chained as predicted, unless the
+    true poses `gt` [N, 4, 4] are given: then each snippet is first scaled to them, as in the paper's snippet error.
     """
     count, length = len(snippets), len(snippets[0].poses)
     middle = length // 2
@@ -118,20 +120,20 @@ def chain_snippets(snippets: list[TimedPoses], gt: np.ndarray | None = None) -> 
 
 
 def compute_mean_positions(snippets: Iterable[np.ndarray]) -> np.ndarray:
-    """The prediction "Mean Odom." of the paper: the mean path [n, 3] of snippets [N, n, 4, 4] of several sequences."""
+    """The paper's "Mean Odom.": the mean path [n, 3] of the snippets [N, n, 4, 4] of several sequences."""
     return np.concatenate([sequence[..., :3, 3] for sequence in snippets]).mean(axis=0)
 
 
 def summarize_ates(ates: Iterable[float], unpredicted: Sequence[str] = ()) -> SnippetSummary:
-    """Mean and standard deviation of the errors of at least one snippet."""
+    """Mean and standard deviation of the errors of one or more snippets."""
     values = np.array(list(ates))
     return SnippetSummary(float(values.mean()), float(values.std()), values.size, list(unpredicted))
 
 
 def match_times(gt_times_s: np.ndarray, times_s: np.ndarray, path: Path) -> np.ndarray:
-    """For each of `times_s` [N] the index of the same frame in `gt_times_s` [M], which rise.
+    """For each of `times_s` [N], the index of the same frame in the ascending `gt_times_s` [M].
 
-    Raises UserError, naming `path`, where a frame has none.
+    Raises UserError, naming `path`, if there is none.
     """
     after = np.clip(np.searchsorted(gt_times_s, times_s), 1, len(gt_times_s) - 1)
     nearest = np.where(times_s - gt_times_s[after - 1] < gt_times_s[after] - times_s, after - 1, after)
@@ -144,7 +146,7 @@ def match_times(gt_times_s: np.ndarray, times_s: np.ndarray, path: Path) -> np.n
 
 
 def _list_snippets(folder: Path) -> dict[str, Path]:
-    """The text files of a folder by name, in order. Raises UserError where there is none."""
+    """The text files of a folder by name, in order. Raises UserError if there are none."""
     paths = sorted(folder.glob("*.txt"))
     if not paths:
         raise UserError(f"{folder}: expected a folder of snippets (*.txt), found none")
@@ -160,5 +162,5 @@ def _refuse_others(folder: Path, count: int) -> None:
     others = sorted(path.name for path in folder.glob("*.txt") if path.name not in names)
     if others:
         raise UserError(
-            f"{folder}: expected no text files but these {count} snippets, found {others[0]}; empty it first"
+            f"{folder}: expected no text files but these {count} snippets, found {others[0]}; empty the folder first"
         )

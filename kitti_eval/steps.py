@@ -1,4 +1,4 @@
-"""Commands that run one after the other, each once: a second run repeats only what has changed."""
+"""Runs commands as steps that are skipped if nothing has changed since they last ran."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ from kitti_eval import files
 
 
 def run_once(folder: Path, name: str, arguments: list[str], inputs: Iterable[Path], outputs: Iterable[Path]) -> Path:
-    """Runs a command unless it ran before with these arguments on these input files and its outputs are still there.
+    """Runs a command unless it already ran with these arguments and input files and its outputs still exist.
 
-    Output folders are emptied first. A command that fails ends this process with its exit status; it has said why.
+    Output folders are removed first. If the command fails, which prints the reason, exits with its exit status.
 
     Returns:
-        The record of the run, below `folder`: an input of the steps that use these outputs.
+        The record of the run, in `folder`: an input of the steps that use these outputs.
     """
     outputs = list(outputs)
     record = folder / "steps" / f"{name.replace(' ', '_')}.json"
     state = {"arguments": arguments, "inputs": {str(path): _fingerprint(path) for path in inputs}}
     if all(path.exists() for path in outputs) and _read_record(record) == state:
-        print(f"{name}: done before")
+        print(f"{name}: already done")
         return record
     print(f"{name}: {shlex.join(arguments)}", flush=True)
     for path in outputs:
@@ -40,7 +40,7 @@ def run_once(folder: Path, name: str, arguments: list[str], inputs: Iterable[Pat
 
 
 def _fingerprint(path: Path) -> list[int]:
-    """Size and time of a file; nothing where it is missing, which is for the command itself to say."""
+    """Size and modification time of a file; empty if it is missing, which the command itself will report."""
     return [path.stat().st_size, path.stat().st_mtime_ns] if path.is_file() else []
 
 

@@ -1,6 +1,6 @@
 """Camera trajectories: poses as matrices, pose vectors, and alignment of one trajectory to another.
 
-A pose is world_T_camera [4, 4]: it takes points from the camera to the world; its last column is where the camera is.
+A pose is world_T_camera [4, 4]: it maps points from the camera to the world; its last column is the camera position.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ class Similarity(NamedTuple):
 
 
 def pose_vectors_to_matrices(vectors: np.ndarray) -> np.ndarray:
-    """[..., 6] (tx, ty, tz, rx, ry, rz; radians) as [..., 4, 4], with the rotation Rx @ Ry @ Rz (paper's networks)."""
+    """Converts [..., 6] (tx, ty, tz, rx, ry, rz; radians) to [..., 4, 4], rotation Rx @ Ry @ Rz (release)."""
     matrices = np.zeros((*vectors.shape[:-1], 4, 4))
     matrices[..., :3, :3] = (
         _rotate_about(0, vectors[..., 3]) @ _rotate_about(1, vectors[..., 4]) @ _rotate_about(2, vectors[..., 5])
@@ -32,7 +32,7 @@ def pose_vectors_to_matrices(vectors: np.ndarray) -> np.ndarray:
 
 
 def _rotate_about(axis: int, angle_rad: np.ndarray) -> np.ndarray:
-    """Right-handed rotations [..., 3, 3] by the angles [...] about x, y or z (axis 0, 1, 2)."""
+    """Right-handed rotations [..., 3, 3] by angles [...] about x, y or z (axis 0, 1, 2)."""
     second, third = (axis + 1) % 3, (axis + 2) % 3
     rotations = np.zeros((*angle_rad.shape, 3, 3))
     rotations[..., axis, axis] = 1
@@ -49,7 +49,7 @@ def predicted_vectors_to_poses(vectors: np.ndarray) -> np.ndarray:
 
 
 def make_relative(poses: np.ndarray) -> np.ndarray:
-    """The poses [N, 4, 4] in the frame of the first, which becomes the identity."""
+    """The poses [N, 4, 4] relative to the first, which becomes the identity."""
     return np.linalg.inv(poses[0]) @ poses
 
 
@@ -59,7 +59,7 @@ def compute_motions(poses: np.ndarray, step: int = 1) -> np.ndarray:
 
 
 def chain_motions(motions: np.ndarray) -> np.ndarray:
-    """The poses [N + 1, 4, 4], from the identity on, that the motions [N, 4, 4] camera_i_T_camera_(i+1) lead to."""
+    """Chains motions camera_i_T_camera_(i+1) [N, 4, 4] to poses [N + 1, 4, 4], starting at the identity."""
     poses = [np.eye(4)]
     for motion in motions:
         poses.append(poses[-1] @ motion)
@@ -67,13 +67,13 @@ def chain_motions(motions: np.ndarray) -> np.ndarray:
 
 
 def compute_path_lengths(poses: np.ndarray) -> np.ndarray:
-    """[N]: metres travelled from the first pose to each of [N, 4, 4]."""
+    """Path lengths [N] from the first pose to each of [N, 4, 4], metres."""
     steps = np.linalg.norm(np.diff(poses[:, :3, 3], axis=0), axis=1)
     return np.concatenate([[0.0], np.cumsum(steps)])
 
 
 def compute_scale(gt: np.ndarray, pred: np.ndarray) -> float:
-    """The factor s that minimises the sum of (gt - s * pred)^2 over two arrays; 0 where `pred` is all 0."""
+    """The factor s that minimises the sum of (gt - s * pred)^2 over two arrays; 0 if `pred` is all 0."""
     energy = float(np.sum(pred**2))
     return float(np.sum(gt * pred)) / energy if energy > 0 else 0.0
 
@@ -91,7 +91,7 @@ def find_alignment(gt: np.ndarray, pred: np.ndarray, kind: str) -> Similarity:
         return Similarity(scale, np.eye(3), np.zeros(3))
     gt_mean, pred_mean = gt.mean(axis=0), pred.mean(axis=0)
     left, singular, right = np.linalg.svd((gt - gt_mean).T @ (pred - pred_mean))
-    # A reflection would fit some noisy or flat paths better, but no camera moves that way.
+    # Excludes reflections, which would fit some noisy or planar paths better but are not rigid motions.
     signs = np.array([1, 1, np.sign(np.linalg.det(left) * np.linalg.det(right))])
     rotation = left @ np.diag(signs) @ right
     energy = np.sum((pred - pred_mean) ** 2)
@@ -100,7 +100,7 @@ def find_alignment(gt: np.ndarray, pred: np.ndarray, kind: str) -> Similarity:
 
 
 def transform_poses(similarity: Similarity, poses: np.ndarray) -> np.ndarray:
-    """The poses [N, 4, 4] seen from the aligned world: positions transformed, orientations rotated."""
+    """Applies the similarity to poses [N, 4, 4]: transforms positions, rotates orientations."""
     aligned = poses.copy()
     aligned[:, :3, :3] = similarity.rotation @ poses[:, :3, :3]
     aligned[:, :3, 3] = similarity.scale * poses[:, :3, 3] @ similarity.rotation.T + similarity.translation

@@ -5,7 +5,7 @@ Keras's own Adam computes the same from a dozen passes over the 33 million weigh
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 import tensorflow as tf
 
@@ -18,29 +18,22 @@ class Adam(tf.Module):
 
     Args:
         variables: what it trains, by name.
-        learning_rate: a number, or what makes it from the count of steps taken before, int64.
         beta1, beta2, epsilon: as in the paper; epsilon is added to the root of the uncorrected moment.
     """
 
     def __init__(
-        self,
-        variables: Mapping[str, tf.Variable],
-        learning_rate: float | Callable[[tf.Tensor], tf.Tensor],
-        beta1: float,
-        beta2: float = 0.999,
-        epsilon: float = 1e-8,
+        self, variables: Mapping[str, tf.Variable], beta1: float, beta2: float = 0.999, epsilon: float = 1e-8
     ) -> None:
         super().__init__(name="adam")
-        self.learning_rate, self.beta1, self.beta2, self.epsilon = learning_rate, beta1, beta2, epsilon
+        self.beta1, self.beta2, self.epsilon = beta1, beta2, epsilon
         self.variables_by_name = dict(variables)
         self.moments = {
             name: (_zeros_like(variable), _zeros_like(variable)) for name, variable in self.variables_by_name.items()
         }
         self.iterations = tf.Variable(0, dtype=tf.int64, trainable=False, name="iterations")
 
-    def apply(self, gradients: Sequence[tf.Tensor]) -> None:
+    def apply(self, gradients: Sequence[tf.Tensor], learning_rate: tf.Tensor | float) -> None:
         """Takes one step along `gradients`, in the order of the variables."""
-        rate = self.learning_rate(self.iterations) if callable(self.learning_rate) else self.learning_rate
         step = tf.cast(self.iterations.assign_add(1), tf.float32)
         beta1_power, beta2_power = tf.pow(self.beta1, step), tf.pow(self.beta2, step)
         for gradient, (name, variable) in zip(gradients, self.variables_by_name.items()):
@@ -51,7 +44,7 @@ class Adam(tf.Module):
                 v=second.handle,
                 beta1_power=beta1_power,
                 beta2_power=beta2_power,
-                lr=rate,
+                lr=learning_rate,
                 beta1=self.beta1,
                 beta2=self.beta2,
                 epsilon=self.epsilon,

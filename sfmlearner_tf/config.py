@@ -2,13 +2,32 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, field, fields
+from functools import partial
 from typing import Any
 
+from sfmlearner_tf.networks.registry import network_names
+from sfmlearner_tf.watchdogs import WATCH_NAMES
 
-def _option(default: Any, help_text: str, **limits: Any) -> Any:
-    return field(default=default, metadata={"help": help_text, **limits})
+# The groups of options, in the order in which --help shows them.
+GROUPS = {
+    "release": "Options of the 2017 release",
+    "networks": "Networks",
+    "objective": "Objective",
+    "optimiser": "Optimiser",
+    "validation": "Validation",
+    "watching": "Watching for training that goes wrong",
+    "run": "The run",
+}
 
+
+def _option(group: str, default: Any, help_text: str, **limits: Any) -> Any:
+    return field(default=default, metadata={"group": group, "help": help_text, **limits})
+
+
+_release, _networks, _objective, _optimiser, _validation, _watching, _run = (partial(_option, name) for name in GROUPS)
 
 # What each preset changes of the defaults, which are the release's. "recommended" learns sooner and better on the
 # generated world (docs/learning.md).
@@ -30,112 +49,132 @@ PRESETS: dict[str, dict[str, Any]] = {
 
 @dataclass(frozen=True)
 class TrainConfig:
-    """What one training run is made from.
+    """What one training run is made from. The groups of its options are in each field's metadata.
 
     Raises:
-        ValueError: an option out of its range, naming it, what was expected and what was found.
+        ValueError: an option of another type or out of its range; the text names it, what was expected and what was
+            found.
     """
 
-    dataset_dir: str = _option("", "Folder of the formatted data: train.txt and what it lists.")
-    checkpoint_dir: str = _option("./checkpoints/", "Folder that checkpoints and TensorBoard summaries go to.")
-    init_checkpoint_file: str = _option(
-        "", "Checkpoint to take the weights from, such as folder/model-190532; training starts at step 0 unless "
-        "--continue_train is given too."
+    dataset_dir: str = _release("", "Folder of the formatted data: train.txt and what it lists.")
+    checkpoint_dir: str = _release("./checkpoints/", "Folder for checkpoints and TensorBoard summaries.")
+    init_checkpoint_file: str = _release(
+        "", "Checkpoint to start from, such as folder/model-190532: its weights, from step 0 on; with continue_train "
+        "its step and Adam's moments too."
     )  # fmt: skip
-    learning_rate: float = _option(0.0002, "Learning rate of Adam.", above=0)
-    beta1: float = _option(0.9, "Momentum term of Adam.", at_least=0, below=1)
-    smooth_weight: float = _option(0.5, "Weight of the smoothness loss; at scale s divided by 2**s.", at_least=0)
-    explain_reg_weight: float = _option(
-        0.0, "Weight of the explainability regularisation; 0 leaves the masks out altogether.", at_least=0
+    learning_rate: float = _release(0.0002, "Learning rate of Adam.", above=0)
+    beta1: float = _release(0.9, "Momentum term of Adam.", at_least=0, below=1)
+    smooth_weight: float = _release(0.5, "Weight of the smoothness loss, divided by 2**s at scale s.", at_least=0)
+    explain_reg_weight: float = _release(
+        0.0, "Weight of the loss that holds the explainability masks near 1; with 0 no masks are learned.", at_least=0
     )
-    batch_size: int = _option(4, "Examples per step.", at_least=1)
-    img_height: int = _option(128, "Height of the formatted frames, pixels.", at_least=32)
-    img_width: int = _option(416, "Width of the formatted frames, pixels.", at_least=32)
-    seq_length: int = _option(3, "Frames per example: the target in the middle and its sources.", at_least=3, odd=True)
-    max_steps: int = _option(
-        200000, "Training runs steps 1 to max_steps - 1, those of the runs that it continues included.", at_least=1
+    batch_size: int = _release(4, "Examples per step.", at_least=1)
+    img_height: int = _release(128, "Height of the formatted frames, pixels.", at_least=32)
+    img_width: int = _release(416, "Width of the formatted frames, pixels.", at_least=32)
+    seq_length: int = _release(3, "Frames per example: the target in the middle and its sources.", at_least=3, odd=True)
+    max_steps: int = _release(
+        200000, "Training runs steps 1 to max_steps - 1, counted from the very first run.", at_least=1
     )
-    summary_freq: int = _option(100, "Steps between two summaries.", at_least=1)
-    save_latest_freq: int = _option(5000, "Steps between two savings of model.latest.", at_least=1)
-    continue_train: bool = _option(
-        False, "Go on from the newest checkpoint of checkpoint_dir, or from --init_checkpoint_file."
+    summary_freq: int = _release(100, "Steps between two summaries.", at_least=1)
+    save_latest_freq: int = _release(5000, "Steps between two saves of model.latest.", at_least=1)
+    continue_train: bool = _release(
+        False, "Continue from the newest checkpoint of checkpoint_dir, or from init_checkpoint_file."
     )
-    seed: int = _option(8964, "Decides initial weights, order of the data and augmentation.", at_least=0)
-    num_scales: int = _option(4, "Scales that the losses look at, from the finest on.", at_least=1, at_most=4)
-    sampler: str = _option(
-        "native", "Sampling kernel of the warp: native, or addons for the compiled one of tensorflow-addons.",
-        choices=("native", "addons"),
+
+    depth_network: str = _networks("dispnet", "Depth network.", choices=network_names("depth"))
+    pose_network: str = _networks("posenet", "Pose network.", choices=network_names("pose"))
+    min_disp: float = _networks(
+        0.01, "Smallest disparity that the depth network predicts: 0.01 in the release's code, 0.1 in the paper.",
+        above=0,
     )  # fmt: skip
-    jit_compile: bool = _option(False, "Compile the training step with XLA.")
-    max_to_keep: int = _option(10, "Checkpoints kept; older ones are deleted.", at_least=1)
-    ssim_weight: float = _option(
+    initial_disp: float = _networks(
+        0.0, "Disparity that the untrained network predicts, roughly. 0 leaves the release's 5, the middle of the "
+        "range; a small one leaves near things room.", at_least=0, below=10,
+    )  # fmt: skip
+
+    num_scales: int = _objective(4, "Scales of the losses, from the finest on.", at_least=1, at_most=4)
+    ssim_weight: float = _objective(
         0.0, "Share of 1 - SSIM in the photometric error; the rest is the absolute difference.", at_least=0, at_most=1
     )
-    mask_out_of_view: bool = _option(
+    mask_out_of_view: bool = _objective(
         False, "Leave pixels that fall outside a source image out of the photometric error."
     )
-    smoothness: str = _option(
-        "second_order", "Smoothness loss: second_order differences of disparity, or edge_aware first-order ones.",
+    smoothness: str = _objective(
+        "second_order", "Smoothness of disparity: absolute second-order differences, or edge-aware first-order ones.",
         choices=("second_order", "edge_aware"),
     )  # fmt: skip
-    smooth_normalized: bool = _option(False, "Smooth disparity over its mean instead of disparity itself.")
-    explain_reg: str = _option(
-        "cross_entropy", "Regularisation of the masks: cross_entropy with 1, or focal.",
-        choices=("cross_entropy", "focal"),
-    )  # fmt: skip
-    anchor_weight: float = _option(
-        0.0, "Weight of the mean absolute difference between log disparity and that of --anchor_checkpoint_file, at "
-        "each scale: holds depth near what other weights predict, where things that move along with the camera would "
-        "become infinitely far.", at_least=0,
-    )  # fmt: skip
-    anchor_checkpoint_file: str = _option("", "Checkpoint whose depth --anchor_weight holds to; it is not trained.")
-    min_disp: float = _option(
-        0.01, "Smallest disparity that the network predicts: 0.01 in the release's code, 0.1 in the paper.", above=0
+    smooth_normalized: bool = _objective(False, "Divide disparity by its mean before the smoothness loss.")
+    mask_loss: str = _objective(
+        "cross_entropy", "Loss that holds the explainability masks near 1.", choices=("cross_entropy", "focal")
     )
-    initial_disp: float = _option(
-        0.0, "Disparity that training starts from, more or less; 0 is the release's, 5, in the middle of the range. In "
-        "its lower part disparity follows the network exponentially, and near things keep room.", at_least=0, below=10,
+    anchor_weight: float = _objective(
+        0.0, "Weight of the mean absolute difference of log disparity from that of anchor_checkpoint_file: keeps "
+        "things that move along with the camera from becoming infinitely far.", at_least=0,
     )  # fmt: skip
-    random_flip: bool = _option(False, "Mirror each example left to right with probability 1/2.")
-    lr_decay_after: float = _option(
-        1.0, "Share of max_steps after which the learning rate is multiplied by lr_decay_factor; 1 never does.",
-        above=0, at_most=1,
-    )  # fmt: skip
-    lr_decay_factor: float = _option(0.25, "What the learning rate is multiplied by then.", above=0, at_most=1)
-    val_freq: int = _option(
-        5000, "Steps between two validations on val.txt of dataset_dir; 0 leaves validation out.", at_least=0
+    anchor_checkpoint_file: str = _objective(
+        "", "Checkpoint whose depth anchor_weight holds to; its weights stay as they are."
     )
-    val_examples: int = _option(200, "Examples of a validation at most, evenly spread.", at_least=1)
-    val_kitti_dir: str = _option(
+    random_flip: bool = _objective(False, "Mirror each example left to right with probability 1/2.")
+    sampler: str = _objective(
+        "native", "Kernel of the bilinear sampler; addons is the compiled one of tensorflow-addons.",
+        choices=("native", "addons"),
+    )  # fmt: skip
+
+    lr_decay_after: float = _optimiser(
+        1.0, "Share of max_steps after which the learning rate is multiplied by lr_decay_factor; 1 never does. Once "
+        "dropped, the rate stays down when training continues with a larger max_steps.", above=0, at_most=1,
+    )  # fmt: skip
+    lr_decay_factor: float = _optimiser(0.25, "Factor of that drop.", above=0, at_most=1)
+
+    val_freq: int = _validation(
+        5000, "Steps between two validations on val.txt of dataset_dir, with one more after the last step; 0: none.",
+        at_least=0,
+    )  # fmt: skip
+    val_examples: int = _validation(200, "Largest number of examples of a validation, evenly spread.", at_least=1)
+    val_kitti_dir: str = _validation(
         "", "Folder of KITTI raw with velodyne_points or proj_depth, and oxts: validation then also measures Abs Rel "
         "and the translation error there."
     )  # fmt: skip
-    val_files: str = _option(
+    val_files: str = _validation(
         "", "List of image files relative to val_kitti_dir, one a line; without it the frames of val.txt."
     )
-    best_metric: str = _option(
+    best_metric: str = _validation(
         "total", "Metric of validation whose smallest value is kept as model.best.",
         choices=("total", "pixel", "abs_rel", "translation_error"),
     )  # fmt: skip
-    on_collapse: str = _option(
-        "warn", "What to do when training goes wrong, such as depth turning constant: warn, or stop.",
+
+    on_collapse: str = _watching(
+        "warn", "What to do when training goes wrong, for example when depth becomes constant.",
         choices=("warn", "stop"),
     )  # fmt: skip
-    watch_freq: int = _option(10, "Steps between two looks at whether training goes wrong.", at_least=1)
-    watch_after: int = _option(
-        500, "Step from which constant depth, no motion and the like count as going wrong.", at_least=0
+    watches_off: str = _watching(
+        "", f"Watches to switch off, with commas: {', '.join(WATCH_NAMES)}.", listed=WATCH_NAMES
     )
-    deterministic: bool = _option(
-        False, "Make every operation of TensorFlow give the same bits each time. On a CPU they do without; "
-        "a GPU gets slower."
-    )  # fmt: skip
-    num_threads: int = _option(0, "Threads that decode images; 0 leaves the number to TensorFlow.", at_least=0)
+    watch_freq: int = _watching(10, "Steps between two looks at training.", at_least=1)
+    watch_after: int = _watching(
+        500, "First step at which constant depth, no motion and the like count as going wrong.", at_least=0
+    )
+
+    overwrite: bool = _run(False, "Delete the earlier run in checkpoint_dir when training starts.")
+    accept_changes: bool = _run(
+        False, "Continue although other options or other data than before change what is learned."
+    )
+    seed: int = _run(8964, "Decides initial weights, order of the data and augmentation.", at_least=0)
+    max_to_keep: int = _run(10, "Number of model-<step> that are kept; the oldest is deleted first.", at_least=1)
+    jit_compile: bool = _run(False, "Compile the training step with XLA.")
+    deterministic: bool = _run(
+        False, "Make every operation give the same bits each time. Changes nothing on a CPU; slows a GPU down."
+    )
+    num_threads: int = _run(0, "Threads that decode images; 0 lets TensorFlow choose.", at_least=0)
 
     def __post_init__(self) -> None:
-        for name, option in self.__dataclass_fields__.items():
-            problem = _expected(getattr(self, name), option.metadata)
-            if problem:
-                raise ValueError(f"{name} must be {problem}, got {getattr(self, name)!r}")
+        for option in fields(self):
+            expected = _expected(getattr(self, option.name), str(option.type), option.metadata)
+            if expected:
+                raise ValueError(f"{option.name} must be {expected}, got {getattr(self, option.name)!r}")
+        self._check_combinations()
+
+    def _check_combinations(self) -> None:
         if self.sampler == "addons" and self.jit_compile:
             raise ValueError("sampler must be 'native' with jit_compile, got 'addons': XLA cannot compile it")
         if 0 < self.initial_disp <= self.min_disp:
@@ -147,10 +186,20 @@ class TrainConfig:
             )
         if self.best_metric in ("abs_rel", "translation_error") and not self.val_kitti_dir:
             raise ValueError(f"best_metric must be total or pixel without val_kitti_dir, got {self.best_metric!r}")
+        if self.val_files and not self.val_kitti_dir:
+            raise ValueError(f"val_files must be empty without val_kitti_dir, got {self.val_files!r}")
+        if self.overwrite and self.continue_train:
+            raise ValueError("overwrite must be false with continue_train, got true")
 
     @classmethod
     def from_preset(cls, preset: str, **options: Any) -> TrainConfig:
-        """The options of a preset, "release" or "recommended", with `options` in place of some of them."""
+        """The options of a preset, "release" or "recommended", with `options` in place of some of them.
+
+        Raises:
+            ValueError: no such preset, or an option out of its range.
+        """
+        if preset not in PRESETS:
+            raise ValueError(f"preset must be one of {', '.join(PRESETS)}, got {preset!r}")
         return cls(**{**PRESETS[preset], **options})
 
     @property
@@ -159,25 +208,47 @@ class TrainConfig:
         return self.seq_length - 1
 
     @property
-    def explain(self) -> bool:
+    def learns_masks(self) -> bool:
         """Whether explainability masks are learned."""
         return self.explain_reg_weight > 0
 
+    @property
+    def lr_decay_step(self) -> int | None:
+        """The first step with the lower learning rate; None where the rate never drops."""
+        return int(self.lr_decay_after * self.max_steps) + 1 if self.lr_decay_after < 1 else None
 
-def _expected(value: Any, limits: Any) -> str:
-    """What `value` should have been, or nothing where it is fine."""
-    if "at_least" in limits and not value >= limits["at_least"]:
-        return f"at least {limits['at_least']}"
-    if "at_most" in limits and not value <= limits["at_most"]:
-        return f"at most {limits['at_most']}"
-    if "above" in limits and not value > limits["above"]:
-        return f"above {limits['above']}"
-    if "below" in limits and not value < limits["below"]:
-        return f"below {limits['below']}"
+
+_TYPES: dict[str, tuple[tuple[type, ...], str]] = {
+    "str": ((str,), "a text"),
+    "bool": ((bool,), "true or false"),
+    "int": ((int,), "a whole number"),
+    "float": ((int, float), "a number"),
+}
+
+
+def _expected(value: Any, type_name: str, limits: Any) -> str:
+    """What an option should have been; empty where it is fine."""
+    types, text = _TYPES[type_name]
+    if type(value) not in types:
+        return text
+    comparisons: dict[str, Callable[[Any], bool]] = {
+        "at_least": lambda limit: value >= limit,
+        "at_most": lambda limit: value <= limit,
+        "above": lambda limit: value > limit,
+        "below": lambda limit: value < limit,
+    }
+    for name, fits in comparisons.items():
+        if name in limits and not fits(limits[name]):
+            return f"{name.replace('_', ' ')} {limits[name]}"
     if "odd" in limits and value % 2 == 0:
         return "odd"
     if "choices" in limits and value not in limits["choices"]:
         return f"one of {', '.join(limits['choices'])}"
-    if isinstance(value, float) and value == float("inf"):
-        return "finite"
-    return ""
+    if "listed" in limits and not set(split_list(value)) <= set(limits["listed"]):
+        return f"any of {', '.join(limits['listed'])}, with commas"
+    return "" if type_name != "float" or math.isfinite(value) else "finite"
+
+
+def split_list(text: str) -> list[str]:
+    """The parts of a text with commas."""
+    return [part.strip() for part in text.split(",") if part.strip()]

@@ -15,10 +15,10 @@ import tensorflow as tf
 from sfmlearner_tf import checkpoint
 from sfmlearner_tf.errors import UserError
 from sfmlearner_tf.geometry import pose_vec2mat
-from sfmlearner_tf.learner import SfMLearner, preprocess
-from sfmlearner_tf.networks.disp_net import MIN_DISP, DispNet
-from sfmlearner_tf.networks.layers import MIN_IMAGE_SIDE, Network
-from sfmlearner_tf.networks.pose_exp_net import PoseExpNet
+from sfmlearner_tf.images import preprocess
+from sfmlearner_tf.learner import SfMLearner
+from sfmlearner_tf.networks.layers import Network
+from sfmlearner_tf.networks.loading import load_network, load_pose_network
 
 # Largest relative difference from the networks that is rounding.
 SAVED_MODEL_BOUND = 1e-5
@@ -27,12 +27,12 @@ _FILES = re.compile(r"saved_model\.pb|(depth|pose)(_float(32|16)\.tflite|\.onnx)
 _SAVED_MODEL_COMPANIONS = {"variables", "assets", "fingerprint.pb"}
 
 
-class Networks(NamedTuple):
-    """What is exported: the image size, and the networks that are there by their function, "depth" or "pose"."""
+class Exportable(NamedTuple):
+    """What is exported: the image size, and the networks by their function, "depth" or "pose"; one may be missing."""
 
     height: int
     width: int
-    by_function: Mapping[str, Network]
+    networks: Mapping[str, Network]
 
     def predict(self, function: str, inputs: Mapping[str, tf.Tensor]) -> dict[str, tf.Tensor]:
         """What the exported function makes of uint8 images of the networks' size.
@@ -41,21 +41,21 @@ class Networks(NamedTuple):
         pose: target [B, H, W, 3], sources [B, H, W, 3*N] -> poses [B, N, 6], target to source, as (tx, ty, tz,
             rx, ry, rz), and the same as matrices src_T_tgt [B, N, 4, 4].
         """
-        network = self.by_function[function]
+        network = self.networks[function]
         if function == "depth":
             disparity = network(preprocess(inputs["images"]))[0]
             return {"depth": 1 / disparity, "disparity": disparity}
-        poses = network(preprocess(inputs["target"]), preprocess(inputs["sources"]))[0]
+        poses = network(preprocess(inputs["target"]), preprocess(inputs["sources"])).poses
         return {"poses": poses, "src_T_tgt": pose_vec2mat(poses)}
 
     def input_channels(self, function: str) -> dict[str, int]:
         """The channels of each input of the function."""
         if function == "depth":
             return {"images": 3}
-        return {"target": 3, "sources": 3 * self.by_function["pose"].num_sources}
+        return {"target": 3, "sources": 3 * self.networks["pose"].num_sources}
 
 
-class Exported(NamedTuple):
+class ExportedFunction(NamedTuple):
     """A function in a file."""
 
     file: str  # name within the export
@@ -64,47 +64,39 @@ class Exported(NamedTuple):
     load: Callable[[], Callable[..., Mapping[str, Any]]]
 
 
-def load_networks(ckpt_file: str, height: int, width: int, seq_length: int | None = None) -> Networks:
-    """Reads the networks that a checkpoint has, those of 2017 included.
+def load_exportable(ckpt_file: str, height: int, width: int, seq_length: int | None = None) -> Exportable:
+    """Reads the networks of a checkpoint, those of 2017 included.
 
     Args:
-        seq_length: frames that its pose network is expected to look at; None takes what is there.
+        height, width: of the images that the networks get, pixels.
+        seq_length: frames that the pose network is expected to see; None takes what is there.
 
     Raises:
         UserError: no such checkpoint, a damaged one, one with neither network or a part of one, or another seq_length.
     """
-    min_disp = checkpoint.read_scalar(ckpt_file, checkpoint.MIN_DISP, MIN_DISP)
-    shapes = dict(tf.train.list_variables(ckpt_file))
+    shapes = checkpoint.list_shapes(ckpt_file)
     networks: dict[str, Network] = {}
-    image = tf.zeros([1, MIN_IMAGE_SIDE, MIN_IMAGE_SIDE, 3])
-    # Keras makes the variables when a network is first called.
     if any(name.startswith("depth_net/") for name in shapes):
-        networks["depth"] = DispNet(min_disp=min_disp)
-        networks["depth"](image)
+        networks["depth"] = load_network(ckpt_file, "depth")
     if any(name.startswith("pose_exp_net/") for name in shapes):
-        found = shapes.get("pose_exp_net/cnv1/weights", [0, 0, 9, 0])[2] // 3
-        if seq_length not in (None, found):
-            raise UserError(f"--seq_length={seq_length}: the pose network of {ckpt_file} looks at {found} frames")
-        networks["pose"] = PoseExpNet(found - 1)
-        networks["pose"](image, tf.tile(image, [1, 1, 1, found - 1]))
+        networks["pose"] = load_pose_network(ckpt_file, seq_length)
     if not networks:
         raise UserError(f"{ckpt_file}: expected variables of depth_net/ or pose_exp_net/, found neither")
-    checkpoint.restore(ckpt_file, _weights(networks))
-    return Networks(height, width, networks)
+    return Exportable(height, width, networks)
 
 
 def export_saved_model(learner: SfMLearner, output_dir: str) -> None:
-    """Writes the learner's networks as write_saved_model does, in place of an earlier export.
+    """Writes the learner's networks as `write_saved_model` does, in place of an earlier export.
 
     Raises:
         UserError: `output_dir` holds something else, or cannot be written.
     """
-    networks = {"depth": learner.disp_net, "pose": learner.pose_exp_net}
+    networks = {"depth": learner.disp_net.for_inference(), "pose": learner.pose_exp_net.for_inference()}
     with replace_export(output_dir) as folder:
-        write_saved_model(Networks(learner.config.img_height, learner.config.img_width, networks), folder)
+        write_saved_model(Exportable(learner.config.img_height, learner.config.img_width, networks), folder)
 
 
-def write_saved_model(networks: Networks, folder: str) -> list[Exported]:
+def write_saved_model(networks: Exportable, folder: str) -> list[ExportedFunction]:
     """Writes a SavedModel whose images may be of any size: they are resized to that of the networks inside.
 
     Signatures, batch size free, each only where its network is there; serving_default is the first of them:
@@ -114,7 +106,7 @@ def write_saved_model(networks: Networks, folder: str) -> list[Exported]:
             (tx, ty, tz, rx, ry, rz), and the same as matrices src_T_tgt [B, N, 4, 4].
     """
     functions = {
-        name: make_function(networks, name, any_size=True).get_concrete_function() for name in networks.by_function
+        name: make_function(networks, name, any_size=True).get_concrete_function() for name in networks.networks
     }
     default = next(iter(functions.values()))
     tf.saved_model.save(track(networks), folder, {"serving_default": default, **functions})
@@ -122,11 +114,11 @@ def write_saved_model(networks: Networks, folder: str) -> list[Exported]:
     def load(name: str) -> Callable[..., Mapping[str, Any]]:
         return tf.saved_model.load(folder).signatures[name]
 
-    return [Exported("saved_model.pb", name, SAVED_MODEL_BOUND, partial(load, name)) for name in functions]
+    return [ExportedFunction("saved_model.pb", name, SAVED_MODEL_BOUND, partial(load, name)) for name in functions]
 
 
-def make_function(networks: Networks, name: str, any_size: bool) -> tf.types.experimental.PolymorphicFunction:
-    """The tf.function of Networks.predict, with the inputs in their order, for any batch size.
+def make_function(networks: Exportable, name: str, any_size: bool) -> tf.types.experimental.PolymorphicFunction:
+    """The tf.function of Exportable.predict, with the inputs in their order, for any batch size.
 
     Args:
         any_size: resize images of any size inside, and give depth at their size too; else the networks' size alone.
@@ -151,10 +143,10 @@ def make_function(networks: Networks, name: str, any_size: bool) -> tf.types.exp
     return tf.function(predict, input_signature=specs)
 
 
-def track(networks: Networks) -> tf.Module:
+def track(networks: Exportable) -> tf.Module:
     """What holds the weights of functions that are to be saved; Keras' own objects stay out of the file."""
     module = tf.Module()
-    module.variables_by_name = _weights(networks.by_function)
+    module.variables_by_name = _weights(networks.networks)
     return module
 
 

@@ -9,7 +9,7 @@ from functools import partial
 from typing import Any
 
 from sfmlearner_tf.errors import UserError
-from sfmlearner_tf.export import Exported, Networks, make_function
+from sfmlearner_tf.export import Exportable, ExportedFunction, make_function
 
 # Largest relative difference from the networks that is rounding.
 BOUND = 1e-4
@@ -23,19 +23,19 @@ def check_onnx() -> None:
             raise UserError(f"ONNX needs the package {package}: install the extra `onnx`, pip install '.[onnx]'")
 
 
-def write_onnx(networks: Networks, folder: str) -> list[Exported]:
+def write_onnx(networks: Exportable, folder: str) -> list[ExportedFunction]:
     """Writes `depth.onnx` and `pose.onnx`, for the networks that there are.
 
-    Each has the inputs and outputs of Networks.predict; the batch size is free.
+    Each has the inputs and outputs of Exportable.predict; the batch size is free.
     """
     import tf2onnx
 
     exported = []
-    for name in networks.by_function:
+    for name in networks.networks:
         path = os.path.join(folder, f"{name}.onnx")
         function = make_function(networks, name, any_size=False)
         tf2onnx.convert.from_function(function, function.input_signature, opset=_OPSET, output_path=path)
-        exported.append(Exported(os.path.basename(path), name, BOUND, partial(load_onnx, path)))
+        exported.append(ExportedFunction(os.path.basename(path), name, BOUND, partial(load_onnx, path)))
     return exported
 
 

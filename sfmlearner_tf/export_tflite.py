@@ -10,22 +10,22 @@ from typing import Any
 
 import tensorflow as tf
 
-from sfmlearner_tf.export import Exported, Networks, make_function, track
+from sfmlearner_tf.export import Exportable, ExportedFunction, make_function, track
 
 # Largest relative difference from the networks that is rounding. With float16 the weights alone are rounded, to 11 bits
 # each: it adds up over the layers, and shows most where disparity is smallest.
 BOUNDS = {"float32": 1e-4, "float16": 2e-2}
 
 
-def write_tflite(networks: Networks, folder: str, precision: str) -> list[Exported]:
+def write_tflite(networks: Exportable, folder: str, precision: str) -> list[ExportedFunction]:
     """Writes `depth_<precision>.tflite` and `pose_<precision>.tflite`, for the networks that there are.
 
-    Each has one signature, the inputs and outputs of Networks.predict. The batch size is free: 1, unless the
+    Each has one signature, the inputs and outputs of Exportable.predict. The batch size is free: 1, unless the
     interpreter is told otherwise, which its signature runner does by itself.
     """
     exported = []
-    for name in networks.by_function:
-        alone = networks._replace(by_function={name: networks.by_function[name]})
+    for name in networks.networks:
+        alone = networks._replace(networks={name: networks.networks[name]})
         converter = tf.lite.TFLiteConverter.from_concrete_functions(
             [make_function(networks, name, any_size=False).get_concrete_function()], track(alone)
         )
@@ -35,7 +35,7 @@ def write_tflite(networks: Networks, folder: str, precision: str) -> list[Export
         path = os.path.join(folder, f"{name}_{precision}.tflite")
         with open(path, "wb") as file:
             file.write(converter.convert())
-        exported.append(Exported(os.path.basename(path), name, BOUNDS[precision], partial(load_tflite, path)))
+        exported.append(ExportedFunction(os.path.basename(path), name, BOUNDS[precision], partial(load_tflite, path)))
     return exported
 
 

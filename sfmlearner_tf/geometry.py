@@ -6,6 +6,7 @@ Frames follow KITTI: x right, y down, z forward. Pixels are (x, y) with (0, 0) a
 from __future__ import annotations
 
 import math
+from typing import NamedTuple
 
 import tensorflow as tf
 
@@ -33,18 +34,48 @@ def euler2mat(angles_rad: tf.Tensor) -> tf.Tensor:
     return rot_x @ rot_y @ rot_z
 
 
-def pose_vec2mat(pose: tf.Tensor) -> tf.Tensor:
-    """Rigid transforms from 6-vectors.
+class Rigid3(NamedTuple):
+    """Rigid transforms, named after both frames and read right to left: points_src = src_T_tgt.transform(points_tgt).
 
-    Args:
-        pose: [..., 6] as (tx, ty, tz, rx, ry, rz); translation in the unit of depth, angles in radians.
-
-    Returns:
-        [..., 4, 4].
+    rotation: [..., 3, 3]. translation: [..., 3], in the unit of depth.
     """
-    upper = tf.concat([euler2mat(pose[..., 3:]), pose[..., :3, tf.newaxis]], axis=-1)
-    bottom = tf.broadcast_to(tf.constant([[0, 0, 0, 1]], pose.dtype), tf.concat([tf.shape(pose)[:-1], [1, 4]], axis=0))
-    return tf.concat([upper, bottom], axis=-2)
+
+    rotation: tf.Tensor
+    translation: tf.Tensor
+
+    @classmethod
+    def from_vector(cls, pose: tf.Tensor) -> Rigid3:
+        """From 6-vectors [..., 6] as (tx, ty, tz, rx, ry, rz), angles in radians."""
+        return cls(euler2mat(pose[..., 3:]), pose[..., :3])
+
+    def compose(self, other: Rigid3) -> Rigid3:
+        """a_T_c = a_T_b.compose(b_T_c)."""
+        return Rigid3(self.rotation @ other.rotation, _rotate(self.rotation, other.translation) + self.translation)
+
+    def inverse(self) -> Rigid3:
+        """b_T_a = a_T_b.inverse()."""
+        inverse_rotation = tf.linalg.matrix_transpose(self.rotation)
+        return Rigid3(inverse_rotation, -_rotate(inverse_rotation, self.translation))
+
+    def transform(self, points: tf.Tensor) -> tf.Tensor:
+        """Points [..., 3, P] in the other frame."""
+        return self.rotation @ points + self.translation[..., tf.newaxis]
+
+    def matrix(self) -> tf.Tensor:
+        """Homogeneous matrices [..., 4, 4]."""
+        upper = tf.concat([self.rotation, self.translation[..., tf.newaxis]], axis=-1)
+        shape = tf.concat([tf.shape(self.translation)[:-1], [1, 4]], axis=0)
+        bottom = tf.broadcast_to(tf.constant([[0, 0, 0, 1]], upper.dtype), shape)
+        return tf.concat([upper, bottom], axis=-2)
+
+
+def pose_vec2mat(pose: tf.Tensor) -> tf.Tensor:
+    """Homogeneous matrices [..., 4, 4] of 6-vectors [..., 6], see `Rigid3.from_vector`."""
+    return Rigid3.from_vector(pose).matrix()
+
+
+def _rotate(rotation: tf.Tensor, vectors: tf.Tensor) -> tf.Tensor:
+    return (rotation @ vectors[..., tf.newaxis])[..., 0]
 
 
 def meshgrid(height: int, width: int, dtype: tf.DType = tf.float32) -> tf.Tensor:
@@ -74,7 +105,7 @@ def pixel2cam(depth: tf.Tensor, intrinsics: tf.Tensor) -> tf.Tensor:
     return rays * tf.reshape(depth, [-1 if batch is None else batch, 1, height * width])
 
 
-def cam2pixel(points: tf.Tensor, projection: tf.Tensor) -> tf.Tensor:
+def cam2pixel(points: tf.Tensor, projection: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
     """Projects 3-D points.
 
     Args:
@@ -82,10 +113,26 @@ def cam2pixel(points: tf.Tensor, projection: tf.Tensor) -> tf.Tensor:
         projection: [B, 3, 4], intrinsics times `src_T_tgt`.
 
     Returns:
-        [B, 2, P], rows x and y, pixels of the source image; infinite where z is 0.
+        [B, 2, P], rows x and y, pixels of the source image, infinite where z is 0; and z [B, 1, P], the depth in the
+        source camera.
     """
     xy, z = tf.split(projection[:, :, :3] @ points + projection[:, :, 3:], [2, 1], axis=1)
     # Parity: a plain division by z, so that a point behind the camera projects mirrored instead of being dropped
     # (test_sampler.py::test_points_behind_the_camera_follow_the_release).
-    z += 1e-10
-    return tf.where(z == 0, tf.constant(math.inf, z.dtype), xy / tf.where(z == 0, tf.ones_like(z), z))
+    divisor = z + 1e-10
+    safe = tf.where(divisor == 0, tf.ones_like(divisor), divisor)
+    return tf.where(divisor == 0, tf.constant(math.inf, z.dtype), xy / safe), z
+
+
+def project_pixels(depth: tf.Tensor, src_T_tgt: Rigid3, intrinsics: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    """Where the pixels of the target camera fall in the source camera (paper equation 2).
+
+    Args:
+        depth: [B, H, W], camera z of the target view.
+        src_T_tgt: of a batch of B.
+        intrinsics: [B, 3, 3] at this image size, pixels.
+
+    Returns:
+        (x, y) [B, 2, H*W], pixels of the source image, and z [B, 1, H*W], the depth there; see `cam2pixel`.
+    """
+    return cam2pixel(pixel2cam(depth, intrinsics), intrinsics @ src_T_tgt.matrix()[:, :3])

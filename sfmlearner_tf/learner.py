@@ -3,70 +3,97 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import tensorflow as tf
 
-from sfmlearner_tf import checkpoint, sampler
+from sfmlearner_tf import checkpoint, readings, sampler
 from sfmlearner_tf.adam import ITERATIONS, Adam
+from sfmlearner_tf.batch import Batch, as_batch
+from sfmlearner_tf.checkpoint_folder import CheckpointFolder
 from sfmlearner_tf.config import TrainConfig
 from sfmlearner_tf.errors import UserError
-from sfmlearner_tf.losses import Objective, compute_objective
-from sfmlearner_tf.networks.disp_net import MIN_DISP, DispNet
-from sfmlearner_tf.networks.layers import MIN_IMAGE_SIDE
-from sfmlearner_tf.networks.pose_exp_net import PoseExpNet
-from sfmlearner_tf.watchdogs import SIGNS
+from sfmlearner_tf.images import preprocess
+from sfmlearner_tf.losses.explainability import explainability
+from sfmlearner_tf.losses.objective import make_terms
+from sfmlearner_tf.losses.term import Mean, add_up, compute_means
+from sfmlearner_tf.losses.view import View, make_views
+from sfmlearner_tf.networks.disp_net import MIN_DISP
+from sfmlearner_tf.networks.loading import load_network
+from sfmlearner_tf.networks.motion import Motion
+from sfmlearner_tf.networks.registry import build_network
+from sfmlearner_tf.watchdogs import READINGS
 
-# Frames that differ by less than this on average, in grey levels of 255, are taken for the same picture.
-_SAME_PICTURE = 0.5
+# 0 where the learning rate never drops.
+_NEVER = 0
 
 
 class Outputs(NamedTuple):
     """What the networks and the objective make of one batch."""
 
-    disparities: tuple[tf.Tensor, ...]  # [B, h, w, 1], from the finest scale on
-    poses: tf.Tensor  # [B, N, 6], target to source
-    objective: Objective
+    motion: Motion
+    views: list[View]  # from the finest scale on
+    means: dict[str, list[Mean]]  # of the terms of the objective
 
 
-class SfMLearner(tf.Module):
+class Gradients(NamedTuple):
+    """What one step is taken from.
+
+    gradients: of the trained variables, in their order. means: sums and normalisers of the losses, `add_up` makes
+    the losses of them. readings: see `readings.measure`, 0 unless they were asked for.
+    """
+
+    gradients: list[tf.Tensor]
+    means: dict[str, list[Mean]]
+    readings: dict[str, tf.Tensor]
+
+
+class SfMLearner:
     """Learns depth and camera motion from video.
 
-    Images go in as uint8 RGB: `target` [B, H, W, 3] and `sources` [B, H, W, 3*N] in temporal order; `intrinsics`
-    are float32 [B, 3, 3] at full size, pixels. Nothing is augmented in here.
+    Wherever a batch is asked for, give a `Batch` or its fields: target uint8 [B, H, W, 3], sources uint8
+    [B, H, W, 3*N] in temporal order, intrinsics float32 [B, 3, 3] at full size, pixels. Nothing is augmented in here.
 
     Args:
         config: options of training; for prediction alone the defaults do.
 
     Raises:
-        UserError: the anchor's checkpoint is not there, damaged, or lacks a variable of DispNet.
+        UserError: the anchor's checkpoint is missing, damaged, or lacks a variable of the depth network.
+        ImportError: sampler "addons" without tensorflow-addons.
     """
 
     def __init__(self, config: TrainConfig) -> None:
-        super().__init__(name="sfm_learner")
         self.config = config
         if config.sampler == "addons":
             sampler.load_addons_kernel()
-        self.disp_net = DispNet(config.seed, config.min_disp)
-        self.pose_exp_net = PoseExpNet(config.num_sources, config.explain, config.seed)
-        # Keras makes the variables when a network is first called.
-        image = tf.zeros([1, MIN_IMAGE_SIDE, MIN_IMAGE_SIDE, 3])
-        self.disp_net(image)
-        self.pose_exp_net(image, tf.tile(image, [1, 1, 1, config.num_sources]))
-        if config.initial_disp:
-            self.disp_net.start_from(config.initial_disp)
-        self.anchor_net = load_disp_net(config.anchor_checkpoint_file) if config.anchor_weight else None
-        self.weights = {**self.disp_net.release_variables(), **self.pose_exp_net.release_variables()}
-        self.optimizer = Adam(self.weights, _learning_rate(config), config.beta1)
-        self.global_step = tf.Variable(0, dtype=tf.int32, trainable=False, name="global_step")
+        self.disp_net = build_network("depth", config)
+        self.pose_exp_net = build_network("pose", config)
+        self.anchor_net = load_network(config.anchor_checkpoint_file, "depth") if config.anchor_weight else None
+        self._variables = {**self.disp_net.release_variables(), **self.pose_exp_net.release_variables()}
+        trained = {name: variable for name, variable in self._variables.items() if variable.trainable}
+        self.optimizer = Adam(trained, config.beta1)
+        self._terms = make_terms(config)
+        # int64, since TensorFlow keeps int32 variables on the host, where XLA on a GPU cannot reach them.
+        self.global_step = tf.Variable(0, dtype=tf.int64, trainable=False, name="global_step")
+        self._lr_decay_step = tf.Variable(config.lr_decay_step or _NEVER, dtype=tf.int64, trainable=False)
         self._min_disp = tf.Variable(config.min_disp, trainable=False, name="min_disp")
-        self._compiled_train_step = tf.function(self._train_step, jit_compile=config.jit_compile)
+        self._compiled_gradients = tf.function(self._compute_gradients, jit_compile=config.jit_compile)
+        self._compiled_train_step = tf.function(self._train_step)
         self._compiled_forward = tf.function(self._forward)
         self._compiled_disparities = tf.function(self._disparities)
         self._compiled_poses = tf.function(self._poses)
 
-    def forward(self, target: tf.Tensor, sources: tf.Tensor, intrinsics: tf.Tensor) -> dict[str, Any]:
+    @property
+    def trainable_variables(self) -> list[tf.Variable]:
+        """What is trained, in the order of `Gradients.gradients`."""
+        return list(self.optimizer.variables_by_name.values())
+
+    def release_variables(self) -> dict[str, tf.Variable]:
+        """The variables of both networks under the release's names, such as "depth_net/cnv1/weights"."""
+        return dict(self._variables)
+
+    def forward(self, *batch: Any, **fields: Any) -> dict[str, Any]:
         """What the networks make of a batch, without learning from it.
 
         Returns:
@@ -74,19 +101,23 @@ class SfMLearner(tf.Module):
             poses: [B, N, 6], target to source, (tx, ty, tz, rx, ry, rz), radians;
             masks: S of [B, h, w, N] in [0, 1], or () without masks;
             projected: S of [B, h, w, 3*N] in [-1, 1], the sources warped into the target;
-            losses: total, pixel, smooth and explain, scalars.
+            losses: total, pixel, smooth, explain and further terms of the objective, scalars.
         """
-        return self._compiled_forward(target, sources, intrinsics)
+        return self._compiled_forward(as_batch(*batch, **fields))
 
-    def train_step(self, target: tf.Tensor, sources: tf.Tensor, intrinsics: tf.Tensor) -> dict[str, tf.Tensor]:
-        """One step of Adam; returns the scalars total, pixel, smooth and explain from before it."""
-        return self._compiled_train_step(target, sources, intrinsics, tf.constant(False))[0]
+    def train_step(self, *batch: Any, **fields: Any) -> dict[str, tf.Tensor]:
+        """One step of Adam; returns the losses from before it, as `forward` does.
 
-    def watched_step(
-        self, target: tf.Tensor, sources: tf.Tensor, intrinsics: tf.Tensor
-    ) -> tuple[dict[str, tf.Tensor], dict[str, tf.Tensor]]:
-        """`train_step`, and the signs by which `Watchdogs` judges it: scalars by name, see `_signs`."""
-        return self._compiled_train_step(target, sources, intrinsics, tf.constant(True))
+        Raises:
+            NotImplementedError: within a tf.distribute strategy of several replicas.
+        """
+        _check_replicas()
+        return self._compiled_train_step(as_batch(*batch, **fields), tf.constant(False))[0]
+
+    def watched_step(self, *batch: Any, **fields: Any) -> tuple[dict[str, tf.Tensor], dict[str, tf.Tensor]]:
+        """`train_step`, and the readings by which `Watchdogs` judges it: scalars by name, see `readings.measure`."""
+        _check_replicas()
+        return self._compiled_train_step(as_batch(*batch, **fields), tf.constant(True))
 
     def predict_depth(self, images: tf.Tensor) -> tf.Tensor:
         """Depth [B, H, W, 1], camera z, arbitrary scale, of images uint8 [B, H, W, 3]."""
@@ -97,136 +128,136 @@ class SfMLearner(tf.Module):
         return self._compiled_poses(target, sources)
 
     def save(self, checkpoint_dir: str) -> str:
-        """Writes weights, step and optimiser to `checkpoint_dir`/model-<step>; returns that path."""
-        return checkpoint.Checkpoints(checkpoint_dir, self.state()).save_step(int(self.global_step))
+        """Writes weights, step and optimiser to `checkpoint_dir`/model-<step>; returns that path. Deletes nothing."""
+        return CheckpointFolder(checkpoint_dir, self.state()).save_step(int(self.global_step))
 
     def restore(self, path: str) -> bool:
-        """Reads any checkpoint under the release's names, the 2017 ones included.
+        """Reads weights and step, and Adam's moments if they are there, from any checkpoint under the release's names.
 
         Returns:
-            Whether the optimiser's state was there too; otherwise it is as at the start.
+            Whether Adam's moments were there; otherwise they are as at the start.
 
         Raises:
-            UserError: no such checkpoint, or a variable is missing or of another shape; all such are listed; or it was
-                trained with another smallest disparity.
+            UserError: no such checkpoint, variables that are missing or of another shape (all are listed), or another
+                smallest disparity.
         """
-        min_disp = checkpoint.read_scalar(path, checkpoint.MIN_DISP, MIN_DISP)
-        if not math.isclose(min_disp, self.config.min_disp, rel_tol=1e-6):
-            raise UserError(
-                f"checkpoint {path} was trained with --min_disp={min_disp:.6g}, expected {self.config.min_disp:.6g}"
-            )
+        self._check_min_disp(path)
         moments = {name: variable for name, variable in self.optimizer.state().items() if name != ITERATIONS}
-        found = checkpoint.restore(path, {**self.weights, checkpoint.GLOBAL_STEP: self.global_step}, moments)
+        found = checkpoint.restore(path, {**self._variables, checkpoint.GLOBAL_STEP: self.global_step}, moments)
+        step = int(self.global_step)
         # Files of TensorFlow 1 that hold the moments do not count: there every step was one of Adam's.
-        iterations = checkpoint.read_scalar(path, ITERATIONS, int(self.global_step)) if found else 0
-        self.optimizer.iterations.assign(iterations)
+        self.optimizer.iterations.assign(int(checkpoint.read_scalar(path, ITERATIONS, step)) if found else 0)
+        self._restore_lr_decay_step(path, step)
         return found
+
+    def restore_weights(self, path: str) -> None:
+        """Reads the weights alone; raises UserError as `restore` does."""
+        self._check_min_disp(path)
+        checkpoint.restore(path, self._variables)
 
     def state(self) -> dict[str, tf.Variable]:
         """All that a checkpoint holds, by name."""
         return {
-            **self.weights,
+            **self._variables,
             checkpoint.GLOBAL_STEP: self.global_step,
             checkpoint.MIN_DISP: self._min_disp,
+            checkpoint.LR_DECAY_STEP: self._lr_decay_step,
             **self.optimizer.state(),
         }
 
-    def compute(self, target: tf.Tensor, sources: tf.Tensor, intrinsics: tf.Tensor) -> Outputs:
+    def compute(self, batch: Batch, training: bool = False) -> Outputs:
         """The whole computation of a batch, to be called from within a tf.function."""
-        target, sources = preprocess(target), preprocess(sources)
-        disparities = self.disp_net(target)[: self.config.num_scales]
-        poses, mask_logits = self.pose_exp_net(target, sources)
-        intrinsics = tf.cast(intrinsics, tf.float32)
-        anchors = self.anchor_net(target)[: self.config.num_scales] if self.anchor_net else ()
-        objective = compute_objective(
-            self.config, target, sources, intrinsics, disparities, poses, mask_logits, anchors
+        scales = self.config.num_scales
+        images = batch._replace(
+            target=preprocess(batch.target),
+            sources=preprocess(batch.sources),
+            intrinsics=tf.cast(batch.intrinsics, tf.float32),
         )
-        return Outputs(disparities, poses, objective)
+        disparities = self.disp_net(images.target, training=training)[:scales]
+        motion = self.pose_exp_net(images.target, images.sources, training=training)
+        anchors = self.anchor_net(images.target)[:scales] if self.anchor_net else ()
+        views = make_views(images, disparities, motion, anchors, self.config.sampler)
+        return Outputs(motion, views, compute_means(self._terms, views))
 
-    def _forward(self, target: tf.Tensor, sources: tf.Tensor, intrinsics: tf.Tensor) -> dict[str, Any]:
-        outputs = self.compute(target, sources, intrinsics)
-        return {
-            "depth": tuple(1 / disparity for disparity in outputs.disparities),
-            "poses": outputs.poses,
-            "masks": outputs.objective.masks,
-            "projected": outputs.objective.projected,
-            "losses": outputs.objective.losses(),
-        }
+    def compute_gradients(self, batch: Batch, watch: tf.Tensor | bool = False) -> Gradients:
+        """The gradients of the total loss; changes nothing.
 
-    def _train_step(
-        self, target: tf.Tensor, sources: tf.Tensor, intrinsics: tf.Tensor, watch: tf.Tensor
-    ) -> tuple[dict[str, tf.Tensor], dict[str, tf.Tensor]]:
-        weights = list(self.weights.values())
-        with tf.GradientTape(watch_accessed_variables=False) as tape:
-            tape.watch(weights)
-            outputs = self.compute(target, sources, intrinsics)
-            losses = outputs.objective.losses()
-        gradients = tape.gradient(losses["total"], weights, unconnected_gradients="zero")
-        self.optimizer.apply(gradients)
+        Args:
+            watch: whether to take the readings.
+        """
+        return self._compiled_gradients(batch, tf.convert_to_tensor(watch))
+
+    def apply(self, gradients: Sequence[tf.Tensor]) -> None:
+        """Takes one step of Adam along `gradients`, in the order of `trainable_variables`, and counts it.
+
+        Raises:
+            NotImplementedError: within a tf.distribute strategy of several replicas.
+        """
+        _check_replicas()
+        self.optimizer.apply(gradients, self._learning_rate())
         self.global_step.assign_add(1)
-        nothing = dict.fromkeys(SIGNS, tf.zeros([]))
-        signs = tf.cond(watch, lambda: _signs(outputs, gradients, target, sources), lambda: nothing)
-        return losses, signs
+
+    def _compute_gradients(self, batch: Batch, watch: tf.Tensor) -> Gradients:
+        variables = self.trainable_variables
+        with tf.GradientTape(watch_accessed_variables=False) as tape:
+            tape.watch(variables)
+            outputs = self.compute(batch, training=True)
+            total = add_up(outputs.means)["total"]
+        gradients = tape.gradient(total, variables, unconnected_gradients="zero")
+        seen = tf.cond(
+            watch,
+            lambda: readings.measure(batch, outputs.views[0], outputs.motion.poses, gradients),
+            lambda: dict.fromkeys(READINGS, tf.zeros([])),
+        )
+        return Gradients(gradients, outputs.means, seen)
+
+    def _train_step(self, batch: Batch, watch: tf.Tensor) -> tuple[dict[str, tf.Tensor], dict[str, tf.Tensor]]:
+        gradients, means, seen = self._compiled_gradients(batch, watch)
+        self.apply(gradients)
+        return add_up(means), seen
+
+    def _learning_rate(self) -> tf.Tensor | float:
+        """That of the next step."""
+        config = self.config
+        if config.lr_decay_step is None:
+            return config.learning_rate
+        dropped = self.global_step + 1 >= self._lr_decay_step
+        return tf.where(dropped, config.learning_rate * config.lr_decay_factor, config.learning_rate)
+
+    def _restore_lr_decay_step(self, path: str, step: int) -> None:
+        """Keeps a learning rate that has dropped from rising again because max_steps is larger now."""
+        before = int(checkpoint.read_scalar(path, checkpoint.LR_DECAY_STEP, _NEVER))
+        has_dropped = before != _NEVER and step >= before
+        if self.config.lr_decay_step is not None:
+            self._lr_decay_step.assign(before if has_dropped else self.config.lr_decay_step)
+
+    def _check_min_disp(self, path: str) -> None:
+        min_disp = checkpoint.read_scalar(path, checkpoint.MIN_DISP, MIN_DISP)
+        if not math.isclose(min_disp, self.config.min_disp, rel_tol=1e-6):
+            raise UserError(
+                f"checkpoint {path} was trained with min_disp={min_disp:.6g}, expected {self.config.min_disp:.6g}"
+            )
+
+    def _forward(self, batch: Batch) -> dict[str, Any]:
+        outputs = self.compute(batch)
+        views = outputs.views
+        return {
+            "depth": tuple(1 / view.disparity for view in views),
+            "poses": outputs.motion.poses,
+            "masks": tuple(explainability(view.mask_logits) for view in views if view.mask_logits is not None),
+            "projected": tuple(view.projected for view in views),
+            "losses": add_up(outputs.means),
+        }
 
     def _disparities(self, images: tf.Tensor) -> tuple[tf.Tensor, ...]:
         return self.disp_net(preprocess(images))
 
     def _poses(self, target: tf.Tensor, sources: tf.Tensor) -> tf.Tensor:
-        return self.pose_exp_net(preprocess(target), preprocess(sources))[0]
+        return self.pose_exp_net(preprocess(target), preprocess(sources)).poses
 
 
-def _signs(
-    outputs: Outputs, gradients: Sequence[tf.Tensor], target: tf.Tensor, sources: tf.Tensor
-) -> dict[str, tf.Tensor]:
-    """What tells a healthy step from a collapse, scalars under the names of `SIGNS`."""
-    log_disparity = tf.math.log(outputs.disparities[0])
-    third = log_disparity.shape[1] // 3
-    translations, rotations = tf.split(outputs.poses, 2, axis=-1)
-    mean_disparity = tf.reduce_mean(outputs.disparities[0])
-    masks = outputs.objective.masks
-    differences = tf.abs(
-        tf.cast(sources, tf.float32) - tf.cast(tf.tile(target, [1, 1, 1, translations.shape[1]]), tf.float32)
-    )
-    return {
-        # Standard deviation over each image.
-        "depth_spread": tf.reduce_mean(tf.math.reduce_std(log_disparity, axis=[1, 2, 3])),
-        # How much nearer the lowest third of the image is than the highest: the ground is below.
-        "bottom_nearness": tf.reduce_mean(log_disparity[:, -third:]) - tf.reduce_mean(log_disparity[:, :third]),
-        # As a share of the (harmonic) mean depth, for its unit is arbitrary.
-        "translation": tf.reduce_mean(tf.norm(translations, axis=-1)) * mean_disparity,
-        "rotation_rad": tf.reduce_mean(tf.norm(rotations, axis=-1)),
-        "in_view": outputs.objective.in_view,
-        "mask": tf.reduce_mean(masks[0]) if masks else tf.ones([]),
-        "identical_frames": tf.reduce_mean(
-            tf.cast(tf.reduce_mean(differences, axis=[1, 2, 3]) < _SAME_PICTURE, tf.float32)
-        ),
-        "gradient_norm": tf.linalg.global_norm(gradients),
-    }
-
-
-def load_disp_net(path: str) -> DispNet:
-    """The depth network of a checkpoint, with its range of disparity. Raises UserError where it has none."""
-    net = DispNet(min_disp=checkpoint.read_scalar(path, checkpoint.MIN_DISP, MIN_DISP))
-    net(tf.zeros([1, MIN_IMAGE_SIDE, MIN_IMAGE_SIDE, 3]))
-    checkpoint.restore(path, net.release_variables())
-    return net
-
-
-def _learning_rate(config: TrainConfig) -> float | Callable[[tf.Tensor], tf.Tensor]:
-    """The learning rate, or where it changes on the way, what makes it from the steps taken before."""
-    if config.lr_decay_after == 1:
-        return config.learning_rate
-    steps_before = int(config.lr_decay_after * config.max_steps)
-    rates = [config.learning_rate, config.learning_rate * config.lr_decay_factor]
-    return lambda step: tf.where(step < steps_before, *rates)
-
-
-def preprocess(images_u8: tf.Tensor) -> tf.Tensor:
-    """From uint8 to float32 in [-1, 1].
-
-    Raises:
-        ValueError: images of another type.
-    """
-    if images_u8.dtype != tf.uint8:
-        raise ValueError(f"images must be uint8, got {images_u8.dtype.name}")
-    return tf.image.convert_image_dtype(images_u8, tf.float32) * 2 - 1
+def _check_replicas() -> None:
+    """Each replica would apply its own gradients, and the replicas would drift apart."""
+    replicas = tf.distribute.get_strategy().num_replicas_in_sync
+    if replicas > 1:
+        raise NotImplementedError(f"training runs on one replica, got a tf.distribute strategy of {replicas}")

@@ -14,13 +14,12 @@ import numpy as np
 import tensorflow as tf
 from PIL import Image
 
-from sfmlearner_tf import checkpoint
-from sfmlearner_tf.data.frames import DECODE_ERRORS, to_rgb
+from sfmlearner_tf.data.batches import stack_windows
+from sfmlearner_tf.data.frames import open_image
 from sfmlearner_tf.data.workers import map_ahead
 from sfmlearner_tf.errors import UserError
-from sfmlearner_tf.learner import load_disp_net, preprocess
-from sfmlearner_tf.networks.layers import MIN_IMAGE_SIDE
-from sfmlearner_tf.networks.pose_exp_net import PoseExpNet
+from sfmlearner_tf.images import preprocess
+from sfmlearner_tf.networks.loading import load_network, load_pose_network
 
 # Images decoded ahead of the network, at its size.
 _AHEAD = 32
@@ -30,7 +29,7 @@ _LOAD_ERRORS = (tf.errors.OpError, OSError, RuntimeError, ValueError, KeyError, 
 _Item = TypeVar("_Item")
 
 
-class DepthNetwork(NamedTuple):
+class DepthPredictor(NamedTuple):
     """predict: images uint8 [B, height, width, 3] -> depth [B, height, width], camera z, arbitrary scale."""
 
     predict: Callable[[np.ndarray], tf.Tensor]
@@ -38,7 +37,7 @@ class DepthNetwork(NamedTuple):
     width: int
 
 
-class PoseNetwork(NamedTuple):
+class PosePredictor(NamedTuple):
     """predict: a target uint8 [B, height, width, 3] and sources [B, height, width, 3 * (seq_length - 1)] -> poses
     [B, seq_length - 1, 6], target to source."""
 
@@ -52,46 +51,44 @@ class PoseNetwork(NamedTuple):
 
         The target is the frame in the middle.
         """
-        middle = self.seq_length // 2
-        targets = np.stack([window[middle] for window in windows])
-        sources = np.stack([np.concatenate([*window[:middle], *window[middle + 1 :]], axis=-1) for window in windows])
-        return np.insert(self.predict(targets, sources).numpy(), middle, 0, axis=1)
+        poses = self.predict(*stack_windows(windows)).numpy()
+        return np.insert(poses, self.seq_length // 2, 0, axis=1)
 
 
-def load_depth_network(ckpt_file: str, height: int, width: int) -> DepthNetwork:
+def load_depth_predictor(ckpt_file: str, height: int, width: int) -> DepthPredictor:
     """The depth network of a checkpoint, for images of a size.
 
     Reads the depth network alone, so any checkpoint does that has one. Raises UserError where it has none.
     """
-    network = load_disp_net(ckpt_file)
+    network = load_network(ckpt_file, "depth")
 
     @tf.function(input_signature=[tf.TensorSpec([None, height, width, 3], tf.uint8)])
     def predict(images: tf.Tensor) -> tf.Tensor:
         return 1 / network(preprocess(images))[0][..., 0]
 
-    return DepthNetwork(predict, height, width)
+    return DepthPredictor(predict, height, width)
 
 
-def load_pose_network(ckpt_file: str, seq_length: int, height: int, width: int) -> PoseNetwork:
-    """The pose network of a checkpoint, for images of a size.
+def load_pose_predictor(ckpt_file: str, height: int, width: int, seq_length: int | None = None) -> PosePredictor:
+    """The pose network of a checkpoint, without masks, for images of a size.
 
-    Reads the pose network without masks. Raises UserError where the checkpoint has none or one of another seq_length.
+    Args:
+        seq_length: frames that it is expected to see; None takes what is there.
+
+    Raises:
+        UserError: the checkpoint has no pose network, or one of another seq_length.
     """
-    num_sources = seq_length - 1
-    network = PoseExpNet(num_sources)
-    network(*(tf.zeros([1, MIN_IMAGE_SIDE, MIN_IMAGE_SIDE, 3 * count]) for count in (1, num_sources)))
-    checkpoint.restore(ckpt_file, network.release_variables())
+    network = load_pose_network(ckpt_file, seq_length)
+    channels = 3, 3 * network.num_sources
 
-    @tf.function(
-        input_signature=[tf.TensorSpec([None, height, width, 3 * count], tf.uint8) for count in (1, num_sources)]
-    )
+    @tf.function(input_signature=[tf.TensorSpec([None, height, width, count], tf.uint8) for count in channels])
     def predict(target: tf.Tensor, sources: tf.Tensor) -> tf.Tensor:
-        return network(preprocess(target), preprocess(sources))[0]
+        return network(preprocess(target), preprocess(sources)).poses
 
-    return PoseNetwork(predict, height, width, seq_length)
+    return PosePredictor(predict, height, width, network.num_sources + 1)
 
 
-class SavedNetworks:
+class SavedModel:
     """The networks of a SavedModel that `sfmlearner_tf.export` wrote.
 
     Raises:
@@ -107,13 +104,13 @@ class SavedNetworks:
         except _LOAD_ERRORS as error:
             raise UserError(f"{path}: expected a SavedModel; {str(error).splitlines()[0]}") from None
 
-    def depth(self) -> DepthNetwork:
+    def depth(self) -> DepthPredictor:
         """The depth network, at the size that the model resizes to. Raises UserError where it has none."""
         signature = self._find("depth", "depth")
         _, height, width, _ = signature.structured_outputs["depth"].shape
-        return DepthNetwork(lambda images: signature(images=tf.constant(images))["depth"][..., 0], height, width)
+        return DepthPredictor(lambda images: signature(images=tf.constant(images))["depth"][..., 0], height, width)
 
-    def pose(self, height: int, width: int) -> PoseNetwork:
+    def pose(self, height: int, width: int) -> PosePredictor:
         """The pose network, for images of the size of the depth network; of another one where there is none.
 
         Raises UserError where it has no pose network.
@@ -125,7 +122,7 @@ class SavedNetworks:
         def predict(target: np.ndarray, sources: np.ndarray) -> tf.Tensor:
             return signature(target=tf.constant(target), sources=tf.constant(sources))["poses"]
 
-        return PoseNetwork(predict, height, width, seq_length=signature.structured_outputs["poses"].shape[1] + 1)
+        return PosePredictor(predict, height, width, seq_length=signature.structured_outputs["poses"].shape[1] + 1)
 
     def _find(self, name: str, output: str) -> Any:
         signature = self._model.signatures.get(name)
@@ -145,9 +142,9 @@ def predict_depths(
 
     Raises UserError for an image that cannot be read and for an unfit checkpoint.
     """
-    network = load_depth_network(ckpt_file, height, width)
+    predictor = load_depth_predictor(ckpt_file, height, width)
     for batch in batched(_load_images(paths, height, width, Image.Resampling.LANCZOS), batch_size):
-        yield from network.predict(np.stack(batch)).numpy()
+        yield from predictor.predict(np.stack(batch)).numpy()
 
 
 def predict_motions(
@@ -158,10 +155,10 @@ def predict_motions(
     The target is the frame in the middle. Images are resized bilinearly, and each is read once.
     Raises UserError for an image that cannot be read and for an unfit checkpoint.
     """
-    network = load_pose_network(ckpt_file, seq_length, height, width)
+    predictor = load_pose_predictor(ckpt_file, height, width, seq_length)
     images = _load_images(paths, height, width, Image.Resampling.BILINEAR)
     for batch in batched(_slide(images, seq_length), batch_size):
-        yield from network.predict_windows(batch)
+        yield from predictor.predict_windows(batch)
 
 
 def write_stack(path: Path, arrays: Iterable[np.ndarray], shape: tuple[int, ...]) -> None:
@@ -195,12 +192,7 @@ def _load_images(paths: Iterable[Path], height: int, width: int, resampling: Ima
     """The images uint8 [height, width, 3] in order."""
 
     def load(path: Path) -> np.ndarray:
-        try:
-            with Image.open(path) as image:
-                return np.asarray(to_rgb(image).resize((width, height), resampling))
-        except DECODE_ERRORS as error:
-            reason = getattr(error, "strerror", None) or error
-            raise UserError(f"{path}: expected an image; {reason}") from error
+        return np.asarray(open_image(path).resize((width, height), resampling))
 
     return map_ahead(load, paths, _AHEAD)
 

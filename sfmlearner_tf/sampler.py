@@ -8,12 +8,23 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable
+from typing import NamedTuple
 
 import tensorflow as tf
 
 from sfmlearner_tf import geometry
 
 KERNELS = ("native", "addons")
+
+
+class Sampled(NamedTuple):
+    """What was sampled, and where there was something to sample.
+
+    values: [B, Ht, Wt, C], 0 outside the image. inside: [B, Ht, Wt, 1], 1 inside the image, else 0.
+    """
+
+    values: tf.Tensor
+    inside: tf.Tensor
 
 
 def bilinear_sampler(images: tf.Tensor, coords: tf.Tensor, kernel: str = "native") -> tf.Tensor:
@@ -37,29 +48,13 @@ def bilinear_sampler(images: tf.Tensor, coords: tf.Tensor, kernel: str = "native
         raise ValueError(
             f"images must be [B, Hs, Ws, C] and coords [B, Ht, Wt, 2], got {images.shape} and {coords.shape}"
         )
-    if kernel not in KERNELS:
-        raise ValueError(f"kernel must be one of {', '.join(KERNELS)}, got {kernel!r}")
-    x, y = tf.unstack(coords, axis=-1)
-    return _sample(images, x, y, kernel)[0]
+    return sample(images, coords[..., 0], coords[..., 1], kernel).values
 
 
 def projective_inverse_warp(
     image: tf.Tensor, depth: tf.Tensor, pose: tf.Tensor, intrinsics: tf.Tensor, kernel: str = "native"
 ) -> tf.Tensor:
     """Synthesises the target view from a source image.
-
-    See `warp_and_view` for the arguments and errors.
-
-    Returns:
-        [B, H, W, C], 0 where the target pixel falls outside the source image.
-    """
-    return warp_and_view(image, depth, pose, intrinsics, kernel)[0]
-
-
-def warp_and_view(
-    image: tf.Tensor, depth: tf.Tensor, pose: tf.Tensor, intrinsics: tf.Tensor, kernel: str = "native"
-) -> tuple[tf.Tensor, tf.Tensor]:
-    """Synthesises the target view from a source image, and tells which of its pixels the source shows.
 
     Args:
         image: [B, H, W, C], the source view.
@@ -69,11 +64,10 @@ def warp_and_view(
         kernel: see `bilinear_sampler`.
 
     Returns:
-        [B, H, W, C], 0 where the target pixel falls outside the source image; and [B, H, W, 1], 1 where it falls
-        inside, else 0.
+        [B, H, W, C], 0 where the target pixel falls outside the source image.
 
     Raises:
-        ValueError: a tensor of another shape.
+        ValueError: a tensor of another shape, or an unknown kernel.
     """
     image, depth, pose, intrinsics = map(tf.convert_to_tensor, (image, depth, pose, intrinsics))
     if image.shape.rank != 4 or depth.shape.rank != 3 or pose.shape[1:] != [6] or intrinsics.shape[1:] != [3, 3]:
@@ -81,15 +75,15 @@ def warp_and_view(
             "image must be [B, H, W, C], depth [B, H, W], pose [B, 6] and intrinsics [B, 3, 3], "
             f"got {image.shape}, {depth.shape}, {pose.shape} and {intrinsics.shape}"
         )
-    points_tgt = geometry.pixel2cam(depth, intrinsics)
-    src_T_tgt = geometry.pose_vec2mat(pose)
-    coords = geometry.cam2pixel(points_tgt, intrinsics @ src_T_tgt[:, :3])
+    coords, _ = geometry.project_pixels(depth, geometry.Rigid3.from_vector(pose), intrinsics)
     x, y = (tf.reshape(row, tf.shape(depth)) for row in tf.unstack(coords, axis=1))
-    return _sample(image, x, y, kernel)
+    return sample(image, x, y, kernel).values
 
 
-def _sample(images: tf.Tensor, x: tf.Tensor, y: tf.Tensor, kernel: str) -> tuple[tf.Tensor, tf.Tensor]:
-    """Samples [B, Ht, Wt, C], and the 1 or 0 [B, Ht, Wt, 1] of whether each point lies in its image."""
+def sample(images: tf.Tensor, x: tf.Tensor, y: tf.Tensor, kernel: str = "native") -> Sampled:
+    """`bilinear_sampler` with the coordinates x and y [B, Ht, Wt] apart; also says which points lie in the image."""
+    if kernel not in KERNELS:
+        raise ValueError(f"kernel must be one of {', '.join(KERNELS)}, got {kernel!r}")
     height, width = tf.shape(images)[1], tf.shape(images)[2]
     # Parity: the release takes its weights from clipped neighbours, so they cancel from the last row and column on
     # (test_sampler.py::test_border). A NaN fails every comparison.
@@ -97,8 +91,8 @@ def _sample(images: tf.Tensor, x: tf.Tensor, y: tf.Tensor, kernel: str) -> tuple
     x, y = (tf.where(inside, values, tf.zeros_like(values)) for values in (x, y))
     inside = tf.cast(inside, images.dtype)[..., tf.newaxis]
     if kernel == "native":
-        return _native_kernel(images, x, y) * inside, inside
-    return load_addons_kernel()(images, tf.stack([x, y], axis=-1)) * inside, inside
+        return Sampled(_native_kernel(images, x, y) * inside, inside)
+    return Sampled(load_addons_kernel()(images, tf.stack([x, y], axis=-1)) * inside, inside)
 
 
 def _native_kernel(images: tf.Tensor, x: tf.Tensor, y: tf.Tensor) -> tf.Tensor:

@@ -4,16 +4,12 @@ from __future__ import annotations
 
 import tensorflow as tf
 
-from sfmlearner_tf.learner import SfMLearner, preprocess
-from sfmlearner_tf.losses import resize_area
+from sfmlearner_tf.batch import Batch
+from sfmlearner_tf.images import preprocess, resize_area
+from sfmlearner_tf.learner import SfMLearner
 
-_SCALARS = {
-    "total": "total_loss",
-    "pixel": "pixel_loss",
-    "smooth": "smooth_loss",
-    "explain": "exp_loss",
-    "anchor": "anchor_loss",
-}
+# Parity: the release's tag for the masks; every other loss has its own name (test_trainer.py).
+_RELEASE_TAGS = {"explain": "exp_loss"}
 _POSE_ENTRIES = ("tx", "ty", "tz", "rx", "ry", "rz")
 
 
@@ -28,32 +24,19 @@ class Summaries:
     def __init__(self, folder: str, learner: SfMLearner) -> None:
         self.writer = tf.summary.create_file_writer(folder)
         self.learner = learner
-        self._compute = tf.function(learner.compute)
 
-    def write(self, step: int, target: tf.Tensor, sources: tf.Tensor, intrinsics: tf.Tensor) -> None:
+    def write(self, step: int, batch: Batch) -> None:
         """Writes the summaries of a batch, as the networks see it before they learn from it."""
-        disparities, poses, objective = self._compute(target, sources, intrinsics)
+        out = self.learner.forward(batch)
         with self.writer.as_default(step=step):
-            for name, value in objective.losses().items():
-                tf.summary.scalar(_SCALARS[name], value)
+            for name, value in out["losses"].items():
+                tf.summary.scalar(_RELEASE_TAGS.get(name, f"{name}_loss"), value)
             for entry, tag in enumerate(_POSE_ENTRIES):
-                tf.summary.histogram(tag, poses[:, :, entry])
-            for scale, disparity in enumerate(disparities):
-                tf.summary.histogram(f"scale{scale}_depth", 1 / disparity)
-                tf.summary.image(f"scale{scale}_disparity_image", disparity / tf.reduce_max(disparity))
-                height, width = disparity.shape[1:3]
-                scaled_target = resize_area(preprocess(target), height, width)
-                tf.summary.image(f"scale{scale}_target_image", _to_unit_range(scaled_target))
-                scaled_sources = resize_area(preprocess(sources), height, width)
-                for i in range(poses.shape[1]):
-                    channels = slice(3 * i, 3 * i + 3)
-                    projected = objective.projected[scale][..., channels]
-                    error = tf.abs(projected - scaled_target)
-                    tf.summary.image(f"scale{scale}_source_image_{i}", _to_unit_range(scaled_sources[..., channels]))
-                    tf.summary.image(f"scale{scale}_projected_image_{i}", _to_unit_range(projected))
-                    tf.summary.image(f"scale{scale}_proj_error_{i}", error / 2)
-                    if objective.masks:
-                        tf.summary.image(f"scale{scale}_exp_mask_{i}", objective.masks[scale][..., i : i + 1])
+                tf.summary.histogram(tag, out["poses"][:, :, entry])
+            for scale, depth in enumerate(out["depth"]):
+                _write_depth(scale, depth)
+                masks = out["masks"][scale] if out["masks"] else None
+                _write_images(scale, batch, out["projected"][scale], masks)
         self.writer.flush()
 
     def write_validation(self, step: int, metrics: dict[str, float]) -> None:
@@ -65,6 +48,28 @@ class Summaries:
 
     def close(self) -> None:
         self.writer.close()
+
+
+def _write_depth(scale: int, depth: tf.Tensor) -> None:
+    tf.summary.histogram(f"scale{scale}_depth", depth)
+    # Parity: each image is as bright as it can be (test_trainer.py).
+    nearness = tf.reduce_min(depth, axis=[1, 2, 3], keepdims=True) / depth
+    tf.summary.image(f"scale{scale}_disparity_image", nearness)
+
+
+def _write_images(scale: int, batch: Batch, projected: tf.Tensor, masks: tf.Tensor | None) -> None:
+    height, width = projected.shape[1:3]
+    target = resize_area(preprocess(batch.target), height, width)
+    tf.summary.image(f"scale{scale}_target_image", _to_unit_range(target))
+    sources = resize_area(preprocess(batch.sources), height, width)
+    for i in range(sources.shape[3] // 3):
+        channels = slice(3 * i, 3 * i + 3)
+        warped = projected[..., channels]
+        tf.summary.image(f"scale{scale}_source_image_{i}", _to_unit_range(sources[..., channels]))
+        tf.summary.image(f"scale{scale}_projected_image_{i}", _to_unit_range(warped))
+        tf.summary.image(f"scale{scale}_proj_error_{i}", tf.abs(warped - target) / 2)
+        if masks is not None:
+            tf.summary.image(f"scale{scale}_exp_mask_{i}", masks[..., i : i + 1])
 
 
 def _to_unit_range(images: tf.Tensor) -> tf.Tensor:

@@ -2,8 +2,9 @@
 
     python -m sfmlearner_tf.train --dataset_dir=formatted --checkpoint_dir=checkpoints/mine --batch_size=4
 
-The data is what tools/prepare_train_data.py writes. Checkpoints and TensorBoard summaries go to --checkpoint_dir;
-Ctrl-C finishes the step and saves, and --continue_train goes on.
+The data is what tools/prepare_train_data.py writes. Checkpoints, config.json and TensorBoard summaries go to
+--checkpoint_dir; Ctrl-C finishes the step and saves, and --continue_train continues. The options of the 2017 release
+come first; with their defaults the numbers are the release's.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from typing import Any, NoReturn
 from absl import flags
 
 from kitti_eval import command
-from sfmlearner_tf.config import PRESETS, TrainConfig
+from sfmlearner_tf.config import GROUPS, PRESETS, TrainConfig
 from sfmlearner_tf.errors import UserError
 
 _DEFINE: dict[str, Callable[..., Any]] = {
@@ -25,14 +26,27 @@ _DEFINE: dict[str, Callable[..., Any]] = {
     "bool": flags.DEFINE_bool,
 }
 
+
+def _define(option: Any) -> None:
+    """Makes a flag of an option, listed by --help with its group."""
+    group, text = GROUPS[option.metadata["group"]], option.metadata["help"]
+    if "choices" in option.metadata:
+        flags.DEFINE_enum(option.name, option.default, option.metadata["choices"], text, module_name=group)
+    else:
+        _DEFINE[str(option.type)](option.name, option.default, text, module_name=group)
+
+
+for _option in fields(TrainConfig):
+    _define(_option)
 _PRESET = flags.DEFINE_enum(
-    "preset", "release", list(PRESETS),
-    "Defaults of the other flags: release, or recommended: "
+    "preset",
+    "release",
+    list(PRESETS),
+    "Defaults of the other flags: release, or recommended, which has "
     + ", ".join(f"{name}={value}" for name, value in PRESETS["recommended"].items())
     + ". A flag that is given wins.",
-)  # fmt: skip
-for _option in fields(TrainConfig):
-    _DEFINE[str(_option.type)](_option.name, _option.default, _option.metadata["help"])
+    module_name=GROUPS["run"],
+)
 
 
 def main() -> None:
@@ -41,13 +55,16 @@ def main() -> None:
         config = TrainConfig.from_preset(_PRESET.value, **{flag.name: flag.value for flag in given})
     except ValueError as error:
         raise UserError(f"--{error}") from None
-    from sfmlearner_tf.trainer import Trainer  # Only now: --help and a wrong flag need not wait for TensorFlow.
+    # Only now: --help and a wrong flag need not wait for TensorFlow.
+    from sfmlearner_tf.device import allow_memory_growth
+    from sfmlearner_tf.trainer import Trainer
 
+    allow_memory_growth()
     Trainer(config).run()
 
 
 def cli() -> NoReturn:
-    command.run(main)
+    command.run(main, help_groups=list(GROUPS.values()))
 
 
 if __name__ == "__main__":

@@ -5,26 +5,30 @@ This is the one module of the package that uses kitti_eval, so that the metrics 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple, TypeVar
 
 import numpy as np
+import tensorflow as tf
 from PIL import Image
+from tqdm import tqdm
 
 from kitti_eval.depth_evaluation import DepthProtocol, evaluate_depth_map
 from kitti_eval.depth_ground_truth import GroundTruth, load_ground_truth
 from kitti_eval.image_lists import read_image_list
 from kitti_eval.pose_metrics import compute_translation_error
+from sfmlearner_tf.batch import Batch
 from sfmlearner_tf.config import TrainConfig
 from sfmlearner_tf.data import batches
 from sfmlearner_tf.data.formatted import Example
-from sfmlearner_tf.data.frames import DECODE_ERRORS, to_rgb
+from sfmlearner_tf.data.frames import open_image
 from sfmlearner_tf.data.oxts import read_camera_poses
 from sfmlearner_tf.errors import UserError
 from sfmlearner_tf.learner import SfMLearner
 
 _Item = TypeVar("_Item")
+_Result = TypeVar("_Result")
 
 
 class Window(NamedTuple):
@@ -38,97 +42,141 @@ class Window(NamedTuple):
 class Validator:
     """Measures how good a learner is on frames that it does not learn from.
 
+    A file that is missing or damaged is left out with a warning: validation never ends training.
+
     Args:
         config: the folders of the data, and how many frames to take.
         learner: what is measured.
         examples: those of val.txt.
 
     Raises:
-        UserError: val_kitti_dir or val_files is not as it must be.
+        UserError: val_kitti_dir or val_files is not as it must be, or best_metric cannot be measured there.
     """
 
     def __init__(self, config: TrainConfig, learner: SfMLearner, examples: Sequence[Example]) -> None:
         self.config, self.learner = config, learner
         self.examples = _spread(examples, config.val_examples)
         self.windows = _find_windows(config, examples) if config.val_kitti_dir else []
+        self._warned: set[str] = set()
+        if config.val_kitti_dir:
+            self._check_best_metric()
 
     def measure(self) -> dict[str, float]:
         """The means over the validation frames.
 
         Returns:
-            total, pixel, smooth and explain on val.txt, without augmentation; with val_kitti_dir also abs_rel (of
-            median-scaled depth up to 80 m, Garg's crop) and translation_error (norm of the error / norm of the motion,
-            after one scale per frame), each where the tree knows the truth.
+            The losses on val.txt, without augmentation; with val_kitti_dir also abs_rel (of median-scaled depth up to
+            80 m, Garg's crop) and translation_error (norm of the error / norm of the motion, after one scale per
+            frame), each where the tree knows the truth. A metric that no frame gives is left out.
         """
-        return {**self._losses(), **_with_names(self._errors())}
+        return {**self._losses(), **_average(self._errors())}
 
     def _losses(self) -> dict[str, float]:
         totals: dict[str, float] = {}
-        for batch in batches.make_plain_batches(self.config, self.examples):
-            share = len(batch[0]) / len(self.examples)
-            for name, value in self.learner.forward(*batch)["losses"].items():
-                totals[name] = totals.get(name, 0.0) + share * float(value)
+        loaded = [example for example in map(self._load_example, self.examples) if example]
+        for batch in _cut(loaded, self.config.batch_size):
+            for name, value in self.learner.forward(batches.stack_examples(batch))["losses"].items():
+                totals[name] = totals.get(name, 0.0) + len(batch) / len(loaded) * float(value)
         return totals
 
     def _errors(self) -> Iterator[tuple[str, float]]:
-        size = self.config.batch_size
         middle = self.config.num_sources // 2
-        for start in range(0, len(self.windows), size):
-            windows = self.windows[start : start + size]
-            frames = [self._load(window.paths[middle], Image.Resampling.LANCZOS) for window in windows]
-            depths = self.learner.predict_depth(np.stack(frames)).numpy()[..., 0]
-            for window, depth in zip(windows, depths):
-                truth = _load_truth(Path(self.config.val_kitti_dir), window.image_file)
-                result = evaluate_depth_map(truth, depth, DepthProtocol()) if truth else None
-                if result and result.errors:
-                    yield "abs_rel", result.errors.abs_rel
-            yield from self._motion_errors([window for window in windows if window.translations_m is not None], middle)
+        for windows in _cut(self.windows, self.config.batch_size):
+            yield from self._depth_errors(windows, middle)
+            yield from self._motion_errors([window for window in windows if window.translations_m is not None])
 
-    def _motion_errors(self, windows: Sequence[Window], middle: int) -> Iterator[tuple[str, float]]:
-        if not windows:
+    def _depth_errors(self, windows: Sequence[Window], middle: int) -> Iterator[tuple[str, float]]:
+        found = [(window, self._load_image(window.paths[middle], Image.Resampling.LANCZOS)) for window in windows]
+        frames = [(window, frame) for window, frame in found if frame is not None]
+        if not frames:
             return
-        frames = [[self._load(path, Image.Resampling.BILINEAR) for path in window.paths] for window in windows]
-        targets = np.stack([window[middle] for window in frames])
-        sources = np.stack([np.concatenate(window[:middle] + window[middle + 1 :], axis=-1) for window in frames])
-        for window, poses in zip(windows, self.learner.predict_pose(targets, sources).numpy()):
+        depths = self.learner.predict_depth(np.stack([frame for _, frame in frames])).numpy()[..., 0]
+        for (window, _), depth in zip(frames, depths):
+            truth = self._try(lambda file: _load_truth(Path(self.config.val_kitti_dir), file), window.image_file)
+            result = evaluate_depth_map(truth, depth, DepthProtocol()) if truth else None
+            if result and result.errors:
+                yield "abs_rel", result.errors.abs_rel
+
+    def _motion_errors(self, windows: Sequence[Window]) -> Iterator[tuple[str, float]]:
+        whole: list[tuple[Window, list[np.ndarray]]] = []
+        for window in windows:
+            images = [self._load_image(path, Image.Resampling.BILINEAR) for path in window.paths]
+            found = [image for image in images if image is not None]
+            if len(found) == len(images):
+                whole.append((window, found))
+        if not whole:
+            return
+        targets, sources = batches.stack_windows([images for _, images in whole])
+        for (window, _), poses in zip(whole, self.learner.predict_pose(targets, sources).numpy()):
             yield "translation_error", compute_translation_error(np.asarray(window.translations_m), poses[:, :3])
 
-    def _load(self, path: Path, resampling: Image.Resampling) -> np.ndarray:
+    def _check_best_metric(self) -> None:
+        """Raises UserError where no frame has the truth that best_metric needs."""
+        metric, tree = self.config.best_metric, Path(self.config.val_kitti_dir)
+        has_truth = {
+            "abs_rel": lambda window: self._try(lambda file: _load_truth(tree, file), window.image_file) is not None,
+            "translation_error": lambda window: window.translations_m is not None,
+        }
+        if metric in has_truth and not any(map(has_truth[metric], self.windows)):
+            needed = "velodyne_points or proj_depth" if metric == "abs_rel" else "oxts"
+            raise UserError(f"best_metric={metric}: expected {needed} beside the images of {tree}, found none")
+
+    def _load_example(self, example: Example) -> Batch | None:
+        def load(example: Example) -> Batch:
+            try:
+                return batches.load_example(example.stem(self.config.dataset_dir), self.config)
+            except (tf.errors.OpError, ValueError) as error:
+                batches.diagnose_example(self.config, example)
+                raise UserError(f"{example.image_path(self.config.dataset_dir)}: cannot be read; {error}") from None
+
+        return self._try(load, example)
+
+    def _load_image(self, path: Path, resampling: Image.Resampling) -> np.ndarray | None:
         """An image at the networks' size, uint8 [H, W, 3]."""
+        size = self.config.img_width, self.config.img_height
+        return self._try(lambda path: np.asarray(open_image(path).resize(size, resampling)), path)
+
+    def _try(self, load: Callable[[_Item], _Result], item: _Item) -> _Result | None:
+        """What `load` gives; None where it raises UserError, which is printed the first time."""
         try:
-            with Image.open(path) as image:
-                return np.asarray(to_rgb(image).resize((self.config.img_width, self.config.img_height), resampling))
-        except DECODE_ERRORS as error:
-            raise UserError(f"{path}: expected an image; {error}") from None
+            return load(item)
+        except UserError as error:
+            if str(error) not in self._warned:
+                tqdm.write(f"warning: validation leaves out {error}")
+            self._warned.add(str(error))
+            return None
 
 
 def _find_windows(config: TrainConfig, examples: Sequence[Example]) -> list[Window]:
     """The frames to evaluate, with what is known of their motion; those at a drive's ends have no neighbours."""
     tree = Path(config.val_kitti_dir)
     if not tree.is_dir():
-        raise UserError(f"--val_kitti_dir={tree}: expected the folder of KITTI raw, found none")
+        raise UserError(f"val_kitti_dir={tree}: expected the folder of KITTI raw, found none")
     try:
         listed = read_image_list(config.val_files) if config.val_files else _list_images(tree, examples)
     except UserError as error:
-        raise UserError(f"--val_files: {error}") from None
+        raise UserError(f"val_files: {error}") from None
     poses_of: dict[Path, np.ndarray | None] = {}
     windows = []
     for image_file in listed:
         image = tree / image_file
-        drive = image.parents[2]
-        if drive not in poses_of:
-            poses_of[drive] = _read_poses(drive, image.parents[1].name[-2:])
         reach = config.num_sources // 2
+        if not image.stem.isdigit():
+            tqdm.write(f"warning: validation leaves out {image}: expected a name that is the number of the frame")
+            continue
         numbers = range(int(image.stem) - reach, int(image.stem) + reach + 1)
-        paths = [image.with_name(f"{number:010d}{image.suffix}") for number in numbers]
+        paths = [image.with_name(f"{number:0{len(image.stem)}d}{image.suffix}") for number in numbers]
         if all(path.is_file() for path in paths):
+            drive = image.parents[2]
+            if drive not in poses_of:
+                poses_of[drive] = _read_poses(drive, image.parents[1].name[-2:])
             windows.append(Window(image_file, paths, _true_translations(poses_of[drive], numbers)))
     windows = _spread(windows, config.val_examples)
     if not windows:
-        raise UserError(f"--val_kitti_dir={tree}: expected the {len(listed)} listed frames with neighbours, found none")
-    if not any(window.translations_m is not None or _load_truth(tree, window.image_file) for window in windows):
+        raise UserError(f"val_kitti_dir={tree}: expected the {len(listed)} listed frames with neighbours, found none")
+    if not any(window.translations_m is not None or _has_truth(tree, window.image_file) for window in windows):
         raise UserError(
-            f"--val_kitti_dir={tree}: expected velodyne_points, proj_depth or oxts beside the images, found none"
+            f"val_kitti_dir={tree}: expected velodyne_points, proj_depth or oxts beside the images, found none"
         )
     return windows
 
@@ -145,10 +193,14 @@ def _list_images(tree: Path, examples: Sequence[Example]) -> list[str]:
 
 
 def _read_poses(drive: Path, camera: str) -> np.ndarray | None:
-    """world_T_cam [n, 4, 4] of a drive, None where it has no GPS/IMU recordings."""
+    """world_T_cam [n, 4, 4] of a drive; None, with a warning if they are damaged, without GPS/IMU recordings."""
     if not (drive / "oxts" / "data").is_dir():
         return None
-    return read_camera_poses(str(drive.parent), drive.name, camera)
+    try:
+        return read_camera_poses(str(drive.parent), drive.name, camera)
+    except UserError as error:
+        tqdm.write(f"warning: validation leaves out the motion of {drive}: {error}")
+        return None
 
 
 def _true_translations(world_T_cam: np.ndarray | None, numbers: Sequence[int]) -> np.ndarray | None:
@@ -163,17 +215,27 @@ def _true_translations(world_T_cam: np.ndarray | None, numbers: Sequence[int]) -
 
 def _load_truth(tree: Path, image_file: str) -> GroundTruth | None:
     """The annotated depth of a frame where there is one, else its lidar scan."""
+    return load_ground_truth(tree, image_file, "improved") or load_ground_truth(tree, image_file, "eigen")
+
+
+def _has_truth(tree: Path, image_file: str) -> bool:
+    """Whether there is depth of a frame, be it damaged."""
     try:
-        return load_ground_truth(tree, image_file, "improved") or load_ground_truth(tree, image_file, "eigen")
-    except UserError as error:
-        raise UserError(str(error)) from None
+        return _load_truth(tree, image_file) is not None
+    except UserError:
+        return True
 
 
-def _with_names(errors: Iterator[tuple[str, float]]) -> dict[str, float]:
+def _average(named_values: Iterable[tuple[str, float]]) -> dict[str, float]:
+    """The mean of the values of each name."""
     values: dict[str, list[float]] = {}
-    for name, value in errors:
+    for name, value in named_values:
         values.setdefault(name, []).append(value)
     return {name: float(np.mean(found)) for name, found in values.items()}
+
+
+def _cut(items: Sequence[_Item], size: int) -> list[Sequence[_Item]]:
+    return [items[start : start + size] for start in range(0, len(items), size)]
 
 
 def _spread(items: Sequence[_Item], count: int) -> list[_Item]:

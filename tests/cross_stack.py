@@ -51,7 +51,7 @@ def write(folder: Path) -> None:
         learner.train_step(*make_batch())
     learner.save(str(folder))
     parts = {"state": read_state(learner), "output": compute_outputs(learner), "loss": take_step(learner)}
-    parts["after"] = {name: variable.numpy() for name, variable in learner.weights.items()}
+    parts["after"] = {name: variable.numpy() for name, variable in learner.release_variables().items()}
     np.savez(folder / "expected.npz", **{f"{part}:{key}": v for part, d in parts.items() for key, v in d.items()})
 
 
@@ -64,7 +64,7 @@ def read(folder: Path) -> None:
     learner = SfMLearner(CONFIG)
     assert learner.restore(str(folder / "model-2"))
     found = {"state": read_state(learner), "output": compute_outputs(learner), "loss": take_step(learner)}
-    found["after"] = {name: variable.numpy() for name, variable in learner.weights.items()}
+    found["after"] = {name: variable.numpy() for name, variable in learner.release_variables().items()}
     for part, values in found.items():
         assert set(values) == set(expected[part])
     for name, value in found["state"].items():

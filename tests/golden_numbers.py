@@ -36,6 +36,6 @@ def golden_learner(golden: Mapping[str, np.ndarray], explain_reg_weight: float, 
             **options,
         )
     )
-    for name, variable in learner.weights.items():
+    for name, variable in learner.release_variables().items():
         variable.assign(golden_weights(name, tuple(variable.shape), int(golden["seed"])))
     return learner

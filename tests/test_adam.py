@@ -19,10 +19,10 @@ def test_equals_numpy_and_tensorflow_1():
     start = random.normal(size=(3, 4)).astype(np.float32)
     gradients = random.normal(size=(7, 3, 4)).astype(np.float32)
     ours, theirs = tf.Variable(start), tf.Variable(start)
-    adam = Adam({"w": ours}, 0.01, 0.8)
+    adam = Adam({"w": ours}, 0.8)
     reference = tf.compat.v1.train.AdamOptimizer(0.01, beta1=0.8)
     for gradient in gradients:
-        adam.apply([tf.constant(gradient)])
+        adam.apply([tf.constant(gradient)], 0.01)
         reference.apply_gradients([(tf.constant(gradient), theirs)])
     np.testing.assert_allclose(ours, numpy_adam(start.astype(float), gradients.astype(float), 0.01, 0.8), rtol=1e-5)
     np.testing.assert_allclose(ours, theirs, rtol=1e-5)

@@ -91,8 +91,8 @@ def test_numbers_and_angle_of_view():
         ((72, 71, 124, 17), r"principal point inside the frames' 124x38 pixels, found \(124, 17\)"),
         ((72, 71, 60, -1), "principal point inside"),
         ((60, 17, 72, 30), "nearly square pixels"),
-        ((4.2, 4.2, 60, 17), "angle of view .* found 172.* not millimetres"),
-        ((720, 720, 60, 17), "angle of view .* found 9.* of frames of this size"),
+        ((4.2, 4.2, 60, 17), "field of view .* found 172.* not millimetres"),
+        ((720, 720, 60, 17), "field of view .* found 9.* for frames of this size"),
         ((72, 35, 60, 17), "nearly square pixels"),
     ],
 )

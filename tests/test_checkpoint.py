@@ -1,10 +1,5 @@
-import fcntl
 import json
 import os
-import resource
-import shutil
-import subprocess
-import sys
 
 import numpy as np
 import pytest
@@ -13,9 +8,9 @@ import tensorflow as tf
 from formatted_data import write_formatted_data
 from golden_numbers import FOLDER
 from sfmlearner_tf import SfMLearner, TrainConfig
-from sfmlearner_tf.checkpoint import Checkpoints, restore
+from sfmlearner_tf.checkpoint import GLOBAL_STEP, LR_DECAY_STEP, MIN_DISP, list_shapes, read_scalar, restore, write
 from sfmlearner_tf.errors import UserError
-from sfmlearner_tf.prediction import load_depth_network, load_pose_network
+from sfmlearner_tf.prediction import load_depth_predictor, load_pose_predictor
 from sfmlearner_tf.trainer import Trainer
 
 CONFIG = TrainConfig(batch_size=1, img_height=32, img_width=32)
@@ -51,12 +46,18 @@ def small_variables(value=1.0):
     return {"net/a": tf.Variable([value, value + 1]), "net/b": tf.Variable([[value]])}
 
 
+def save(folder, variables):
+    path = str(folder / "model-3")
+    write(path, variables)
+    return path
+
+
 def test_released_model_loads(released):
     path, values = released
     assert os.path.basename(path) == "model-190532"
     learner = SfMLearner(CONFIG)
     learner.restore(path)
-    for name, variable in learner.weights.items():
+    for name, variable in learner.release_variables().items():
         np.testing.assert_array_equal(variable, values[name])
     assert int(learner.global_step) == 190532
 
@@ -78,7 +79,7 @@ def test_released_model_starts_a_training(released, tmp_path, capsys):
             )
         )
         assert trainer.step == trainer.position == step
-        for name, variable in trainer.learner.weights.items():
+        for name, variable in trainer.learner.release_variables().items():
             np.testing.assert_array_equal(variable, values[name])
         assert not int(trainer.learner.optimizer.iterations)
     assert f"{path} has no state of Adam: its moments start from zero" in capsys.readouterr().out
@@ -89,14 +90,14 @@ def test_each_network_loads_from_a_file_that_has_more(released, pose_model):
     learner = SfMLearner(CONFIG)
     learner.restore(path)
     images = random_images(3)
-    depth = load_depth_network(path, 32, 32).predict(images)
+    depth = load_depth_predictor(path, 32, 32).predict(images)
     np.testing.assert_allclose(depth, learner.predict_depth(images)[..., 0], rtol=1e-5)
     # The pose model has masks, which prediction does without; and a depth network, which is fit for use.
     path, learner = pose_model
     sources = random_images(12)
-    poses = load_pose_network(path, 5, 32, 32).predict(images, sources)
+    poses = load_pose_predictor(path, 32, 32, 5).predict(images, sources)
     np.testing.assert_allclose(poses, learner.predict_pose(images, sources), rtol=1e-5, atol=1e-9)
-    depth = load_depth_network(path, 32, 32).predict(images)
+    depth = load_depth_predictor(path, 32, 32).predict(images)
     np.testing.assert_allclose(depth, learner.predict_depth(images)[..., 0], rtol=1e-5)
 
 
@@ -104,8 +105,8 @@ def test_a_file_with_masks_loads_without_them(pose_model):
     path, learner = pose_model
     without = SfMLearner(TrainConfig(img_height=32, img_width=32, seq_length=5))
     assert without.restore(path)
-    for name, variable in without.weights.items():
-        np.testing.assert_array_equal(variable, learner.weights[name])
+    for name, variable in without.release_variables().items():
+        np.testing.assert_array_equal(variable, learner.release_variables()[name])
 
 
 def test_optimiser_and_step_come_back(tmp_path):
@@ -128,7 +129,7 @@ def test_file_without_optimiser_resets_it(released):
 
 
 def test_missing_and_other_shaped_variables_are_listed(released):
-    with pytest.raises(UserError, match=r"model-190532 lacks 18 of 99 variables: pose_exp_net/exp/upcnv1/weights, "):
+    with pytest.raises(UserError, match=r"model-190532 lacks 18 of 99 variables: pose_exp_net/exp/upcnv"):
         SfMLearner(TrainConfig(explain_reg_weight=0.2)).restore(released[0])
     message = (
         r"other shapes: pose_exp_net/cnv1/weights is \[7, 7, 9, 16\], expected \[7, 7, 15, 16\], pose_exp_net/pose"
@@ -145,7 +146,7 @@ def test_all_that_does_not_fit_is_in_one_line(tmp_path):
         "net/kernel/Adam": tf.Variable([[1.0]]),
         "net/other": tf.Variable([1.0, 2.0, 3.0]),
     }
-    path = Checkpoints(str(tmp_path), saved).save_step(3)
+    path = save(tmp_path, saved)
     with pytest.raises(UserError) as error:
         restore(path, small_variables())
     assert str(error.value) == (
@@ -153,12 +154,12 @@ def test_all_that_does_not_fit_is_in_one_line(tmp_path):
         "has, of the shapes of those it lacks, also: net/kernel"
     )
     del saved["net/a"], saved["net/kernel"]
-    path = Checkpoints(str(tmp_path), {**saved, **small_variables()}).save_step(4)
+    path = save(tmp_path, {**saved, **small_variables()})
     restore(path, small_variables())
 
 
 def test_wrong_paths_are_named(tmp_path):
-    Checkpoints(str(tmp_path), small_variables()).save_step(3)
+    save(tmp_path, small_variables())
     with pytest.raises(UserError, match=r"model-4 not found: expected .*model-4\.index and .*\.data-00000-of-00001"):
         restore(str(tmp_path / "model-4"), small_variables())
     with pytest.raises(UserError, match="is a folder, expected the path of one in it"):
@@ -176,7 +177,7 @@ def test_wrong_paths_are_named(tmp_path):
 @pytest.mark.parametrize("suffix", [".index", ".data-00000-of-00001"])
 @pytest.mark.parametrize("damage", ["truncated", "empty", "text", "folder"])
 def test_damage_is_told_and_changes_nothing(tmp_path, suffix, damage):
-    path = Checkpoints(str(tmp_path), small_variables(5.0)).save_step(3)
+    path = save(tmp_path, small_variables(5.0))
     file = tmp_path / f"model-3{suffix}"
     content = file.read_bytes()
     file.unlink()
@@ -188,7 +189,7 @@ def test_damage_is_told_and_changes_nothing(tmp_path, suffix, damage):
 
 
 def test_every_flipped_byte_is_told(tmp_path):
-    path = Checkpoints(str(tmp_path), small_variables(5.0)).save_step(3)
+    path = save(tmp_path, small_variables(5.0))
     for suffix in (".data-00000-of-00001", ".index"):
         file = tmp_path / f"model-3{suffix}"
         content = file.read_bytes()
@@ -212,143 +213,50 @@ def assert_refused(path):
     np.testing.assert_array_equal(variables["net/b"], [[1]])
 
 
-def test_values_that_are_not_finite_are_refused_both_ways(tmp_path):
-    broken = small_variables(np.nan)
-    with pytest.raises(UserError, match=r"cannot save .*model\.latest: not finite: net/a, net/b"):
-        Checkpoints(str(tmp_path), broken).save_latest()
-    path = str(tmp_path / "model")
-    tf.raw_ops.SaveV2(prefix=path, tensor_names=list(broken), shape_and_slices=["", ""], tensors=list(broken.values()))
+def test_values_that_are_not_finite_are_refused(tmp_path):
+    path = save(tmp_path, small_variables(np.nan))
     with pytest.raises(UserError, match="not finite: net/a, net/b"):
         restore(path, small_variables())
 
 
-def test_oldest_go_first_and_latest_stays(tmp_path):
-    checkpoints = Checkpoints(str(tmp_path), small_variables(), max_to_keep=2)
-    checkpoints.save_latest()
-    for step in (1, 2, 3):
-        checkpoints.save_step(step)
-    assert sorted(path.stem for path in tmp_path.glob("*.index")) == ["model-2", "model-3", "model.latest"]
-    # A later run that goes on counts those of the earlier one; one that starts anew leaves them alone.
-    Checkpoints(str(tmp_path), small_variables(), max_to_keep=2).save_step(4)
-    assert sorted(path.stem for path in tmp_path.glob("*.index")) == ["model-3", "model-4", "model.latest"]
-    Checkpoints(str(tmp_path), small_variables(), max_to_keep=1, forget=True).save_step(5)
-    assert {"model-3", "model-4", "model-5"} <= {path.stem for path in tmp_path.glob("*.index")}
+def test_the_step_is_int64_here_and_int32_in_the_file(tmp_path):
+    path = save(
+        tmp_path, {GLOBAL_STEP: tf.Variable(7, dtype=tf.int64), "train_op/other": tf.Variable(8, dtype=tf.int64)}
+    )
+    types = tf.train.load_checkpoint(path).get_variable_to_dtype_map()
+    assert types == {GLOBAL_STEP: tf.int32, "train_op/other": tf.int64}
+    assert read_scalar(path, GLOBAL_STEP, 0) == 7
+    step = tf.Variable(0, dtype=tf.int64)
+    restore(path, {GLOBAL_STEP: step})
+    assert int(step) == 7
 
 
-def test_latest_is_replaced_and_nothing_is_left_over(tmp_path):
-    checkpoints = Checkpoints(str(tmp_path), small_variables())
-    checkpoints.save_latest()
-    checkpoints.variables["net/a"].assign([8.0, 9.0])
-    checkpoints.save_latest()
-    assert sorted(os.listdir(tmp_path)) == ["checkpoint", "model.latest.data-00000-of-00001", "model.latest.index"]
-    loaded = small_variables()
-    restore(str(tmp_path / "model.latest"), loaded)
-    np.testing.assert_array_equal(loaded["net/a"], [8, 9])
+def test_one_number_is_read(tmp_path):
+    path = save(tmp_path, {MIN_DISP: tf.Variable(0.5)})
+    assert read_scalar(path, MIN_DISP, 0.01) == 0.5
+    assert read_scalar(path, LR_DECAY_STEP, -1) == -1
 
 
-def test_newest_whole_one_is_restored(tmp_path, capsys):
-    checkpoints = Checkpoints(str(tmp_path), small_variables())
-    for step in (1, 2):
-        checkpoints.variables["net/b"].assign([[step]])
-        checkpoints.save_step(step)
-    checkpoints.save_latest()
-    (tmp_path / "model.latest.index").unlink()  # killed in the middle of replacing it
-    (tmp_path / "model-2.data-00000-of-00001").write_bytes(b"")
-    loaded = small_variables()
-    later = Checkpoints(str(tmp_path), loaded)
-    path = later.restore_newest(lambda path: restore(path, loaded))
-    assert path == str(tmp_path / "model-1")
-    np.testing.assert_array_equal(loaded["net/b"], [[1]])
-    told = capsys.readouterr().out
-    assert "model.latest not found" in told
-    assert "model-2 is damaged" in told
-    assert told.endswith(f"; going on from {path} instead\n")
+def test_shapes_are_listed(released, tmp_path):
+    path = save(tmp_path, {**small_variables(), "b/step": tf.Variable(1)})
+    shapes = list_shapes(path)
+    assert list(shapes.items()) == [("b/step", []), ("net/a", [2]), ("net/b", [1, 1])]
+    path, values = released
+    assert list_shapes(path) == {name: list(value.shape) for name, value in values.items()}
 
 
-def test_one_that_was_not_yet_recorded_is_found(tmp_path):
-    checkpoints = Checkpoints(str(tmp_path), small_variables(5.0))
-    checkpoints.save_latest()
-    # Killed right before the state file was written, and where a new model.latest takes the place of the old.
-    (tmp_path / "checkpoint").unlink()
-    loaded = small_variables()
-    later = Checkpoints(str(tmp_path), loaded)
-    assert later.restore_newest(lambda path: restore(path, loaded)) == str(tmp_path / "model.latest")
-    np.testing.assert_array_equal(loaded["net/b"], [[5]])
-    for suffix in (".index", ".data-00000-of-00001"):
-        (tmp_path / f"model.latest{suffix}").rename(tmp_path / f"model.latest-replaced{suffix}")
-    assert later.restore_newest(lambda path: restore(path, loaded)) == str(tmp_path / "model.latest-replaced")
-    (tmp_path / "checkpoint").write_bytes(b"\xff\x00 damaged")
-    later = Checkpoints(str(tmp_path), loaded)
-    assert later.restore_newest(lambda path: restore(path, loaded)) == str(tmp_path / "model.latest-replaced")
+@pytest.mark.parametrize("read", [list_shapes, lambda path: read_scalar(path, "net/b", 0)], ids=["shapes", "scalar"])
+def test_other_readers_tell_damage_too(tmp_path, read):
+    path = save(tmp_path, small_variables())
+    with pytest.raises(UserError, match="model-4 not found"):
+        read(str(tmp_path / "model-4"))
+    (tmp_path / "model-3.index").write_text("not a checkpoint")
+    with pytest.raises(UserError, match="model-3 is damaged"):
+        read(path)
 
 
-def test_what_a_killed_process_left_is_deleted_unless_another_saves(tmp_path):
-    left = tmp_path / ".writing-left"
-    left.mkdir()
-    (left / "model-3.index").write_text("half")
-    handle = os.open(tmp_path, os.O_RDONLY)
-    fcntl.flock(handle, fcntl.LOCK_EX)  # as another process that saves right now
-    Checkpoints(str(tmp_path), small_variables())
-    assert left.exists()
-    os.close(handle)
-    Checkpoints(str(tmp_path), small_variables())
-    assert not left.exists()
-
-
-def test_a_folder_without_any_is_named(tmp_path):
-    with pytest.raises(UserError, match=f"no checkpoint in {tmp_path}"):
-        Checkpoints(str(tmp_path), small_variables()).restore_newest(lambda path: None)
-
-
-def test_a_folder_that_cannot_be_written_is_named(tmp_path):
+def test_what_cannot_be_written_is_an_os_error_of_one_line(tmp_path):
     (tmp_path / "file").write_text("")
-    with pytest.raises(UserError, match=r"cannot save .*file/model-1: .*; earlier ones are kept"):
-        Checkpoints(str(tmp_path / "file"), small_variables()).save_step(1)
-
-
-def test_a_file_that_cannot_grow_keeps_the_earlier_ones(tmp_path):
-    checkpoints = Checkpoints(str(tmp_path), {"net/a": tf.Variable(tf.ones([100_000]))})
-    checkpoints.save_latest()
-    before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
-    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, limits[1]))
-    try:
-        for save in (checkpoints.save_latest, lambda: checkpoints.save_step(3)):
-            with pytest.raises(UserError, match=r"cannot save .*: .*File too large.*; earlier ones are kept"):
-                save()
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
-    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
-
-
-SAVE_UNTIL_FULL = """
-import sys
-import tensorflow as tf
-from sfmlearner_tf.checkpoint import Checkpoints, restore
-from sfmlearner_tf.errors import UserError
-
-value = tf.Variable(tf.zeros([100_000]))
-checkpoints = Checkpoints(sys.argv[1], {"net/a": value})
-step = 0
-try:
-    while True:
-        value.assign_add(tf.ones([100_000]))
-        checkpoints.save_step(step + 1)
-        step += 1
-except UserError as error:
-    assert "No space left on device; earlier ones are kept" in str(error), error
-assert step >= 2
-path = Checkpoints(sys.argv[1], {}).restore_newest(lambda path: restore(path, {"net/a": value}))
-assert path.endswith(f"model-{step}")
-assert (value.numpy() == step).all()
-"""
-
-
-def test_a_full_disk_keeps_the_earlier_ones(tmp_path):
-    # A name space of its own may mount a small disk without being root, where the system permits it.
-    mount = ["unshare", "-rm", "sh", "-c", 'mount -t tmpfs -o size=1m full "$0" && exec "$@"', str(tmp_path)]
-    if not shutil.which("unshare") or subprocess.run([*mount, "true"], capture_output=True, check=False).returncode:
-        pytest.skip("this system lets no ordinary user mount a small disk")
-    command = [*mount, sys.executable, "-c", SAVE_UNTIL_FULL, str(tmp_path)]
-    result = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert result.returncode == 0, result.stderr
+    with pytest.raises(OSError, match="Not a directory") as error:
+        save(tmp_path / "file", small_variables())
+    assert "\n" not in str(error.value)

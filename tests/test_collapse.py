@@ -1,4 +1,4 @@
-"""Every watchdog on a training run that is made to fail in its way."""
+"""For each way of going wrong a training run that is made to go wrong in that way."""
 
 import re
 
@@ -19,8 +19,9 @@ from sfmlearner_tf.trainer import Trainer
 
 
 def trainer(dataset_dir, checkpoint_dir, **options):
-    settings = {"batch_size": 2, "img_height": 32, "img_width": 64, "watch_freq": 1, "watch_after": 0, **options}
-    return Trainer(TrainConfig(dataset_dir=str(dataset_dir), checkpoint_dir=str(checkpoint_dir), **settings))
+    settings = {"batch_size": 2, "img_height": 32, "img_width": 64, "val_freq": 0, "watch_freq": 1, "watch_after": 0}
+    folders = {"dataset_dir": str(dataset_dir), "checkpoint_dir": str(checkpoint_dir)}
+    return Trainer(TrainConfig(**folders, **{**settings, **options}))
 
 
 def write_frames(folder, examples):
@@ -37,6 +38,11 @@ def warnings(capsys):
     return re.findall(r"^warning: step \d+: ([a-z ]+)", capsys.readouterr().out, re.MULTILINE)
 
 
+def scale_weights(run, name, factor):
+    weights = run.learner.release_variables()[name]
+    weights.assign(factor * weights)
+
+
 def noise(seed):
     return np.random.RandomState(seed).randint(0, 256, (32, 64, 3)).astype(np.uint8)
 
@@ -45,19 +51,20 @@ def test_frames_that_stand_still(tmp_path, capsys):
     write_frames(tmp_path, [[noise(seed)] * 3 for seed in range(40)])
     run = trainer(tmp_path, tmp_path / "checkpoints", learning_rate=1e-8, max_steps=14)
     for scale in range(1, 5):  # networks that see nothing
-        run.learner.weights[f"depth_net/disp{scale}/weights"].assign(np.zeros((3, 3, [16, 32, 64, 128][scale - 1], 1)))
-    run.learner.weights["pose_exp_net/pose/pred/weights"].assign(np.zeros((1, 1, 256, 12)))
+        scale_weights(run, f"depth_net/disp{scale}/weights", 0)
+    scale_weights(run, "pose_exp_net/pose/pred/weights", 0)
     run.run()
     found = warnings(capsys)
     assert "depth is constant over the image" in found
     assert "the camera does not move" in found
 
 
-def test_identical_frames_are_told_from_the_start(tmp_path, capsys):
+def test_identical_frames_raise_the_alarm_from_the_start(tmp_path, capsys):
     write_frames(tmp_path, [[noise(seed)] * 3 for seed in range(40)])
     trainer(tmp_path, tmp_path / "checkpoints", watch_after=500, max_steps=12).run()
     (line,) = [line for line in capsys.readouterr().out.splitlines() if line.startswith("warning")]
-    assert "step 10: 100% of the examples have target and sources that are the same picture; usual cause: " in line
+    assert "step 10: in 100% of the examples the target and its sources are the same picture; usual cause: " in line
+    assert line.endswith("(identical_frames)")
 
 
 def test_exploding_poses(tmp_path, capsys):
@@ -65,10 +72,10 @@ def test_exploding_poses(tmp_path, capsys):
     trainer(tmp_path, tmp_path / "warned", learning_rate=0.1, max_steps=14).run()
     found = warnings(capsys)
     assert found.count("poses explode") == 2  # translation and rotation
-    assert "most pixels are warped to outside the source image" in found
+    assert "most pixels are projected outside the source image" in found
     options = {"learning_rate": 0.1, "max_steps": 100, "save_latest_freq": 5, "on_collapse": "stop"}
     stopped = trainer(tmp_path, tmp_path / "stopped", **options)
-    with pytest.raises(UserError, match=r"step 10: .*; usual cause: .*--on_collapse=stop"):
+    with pytest.raises(UserError, match=r"step 10: .*; usual cause: .*on_collapse=stop"):
         stopped.run()
     # The checkpoint from before the alarm stays as it was.
     assert stopped.step == 10
@@ -79,14 +86,14 @@ def test_exploding_poses(tmp_path, capsys):
 def test_depth_of_extremes(tmp_path, capsys):
     write_formatted_data(tmp_path, count=40)
     run = trainer(tmp_path, tmp_path / "checkpoints", learning_rate=1e-8, max_steps=12)
-    target, sources, intrinsics = next(iter(make_batches(run.config, run.examples)))
-    disparity = 1 / run.learner.forward(target, sources, intrinsics)["depth"][0].numpy()
+    batch = next(iter(make_batches(run.config, run.examples)))
+    disparity = 1 / run.learner.forward(batch)["depth"][0].numpy()
     logits = -np.log(10 / (disparity - 0.01) - 1)
     # So that the sigmoid is 0 for half of the pixels and 1 for the others.
-    run.learner.weights["depth_net/disp1/weights"].assign(1e5 * run.learner.weights["depth_net/disp1/weights"])
-    run.learner.weights["depth_net/disp1/biases"].assign([-1e5 * np.median(logits)])
+    scale_weights(run, "depth_net/disp1/weights", 1e5)
+    run.learner.release_variables()["depth_net/disp1/biases"].assign([-1e5 * np.median(logits)])
     run.run()
-    assert "depth has only extremes" in warnings(capsys)
+    assert "depth takes only its smallest and largest values" in warnings(capsys)
 
 
 def test_depth_upside_down(tmp_path, capsys):
@@ -109,13 +116,16 @@ def test_masks_that_explain_nothing(tmp_path, capsys):
 
 
 def test_exploding_gradient(tmp_path, capsys):
-    # Grey frames have nothing to warp; the one example of black and white stripes comes once in twelve steps.
-    grey = np.full((32, 64, 3), 127, np.uint8)
-    stripes = [
-        np.roll(np.tile(np.uint8([[[0] * 3]] * 8 + [[[255] * 3]] * 8).reshape(1, 16, 3), (32, 4, 1)), shift, 1)
-        for shift in (0, 3, 6)
-    ]
-    write_frames(tmp_path, [[grey] * 3] * 11 + [stripes])
-    run = trainer(tmp_path, tmp_path / "checkpoints", batch_size=1, smooth_weight=0, learning_rate=1e-6, max_steps=30)
-    run.run()
-    assert "the gradient explodes" in warnings(capsys)
+    """The poses are damaged after step 20, as by one update that is far too large, and the gradient stays large."""
+    write_formatted_data(tmp_path, count=40)
+    run = trainer(tmp_path, tmp_path / "checkpoints", smooth_weight=0, learning_rate=1e-6, max_steps=30)
+    norms = {}
+    for step in run.steps():
+        norms[step.number] = step.readings["gradient_norm"]
+        if step.number == 20:
+            scale_weights(run, "pose_exp_net/pose/pred/weights", 1000)
+    usual = np.median([norms[number] for number in range(1, 21)])
+    assert min(norms[number] for number in range(21, 30)) > 100 * usual
+    # The median of ten looks passes the limit when half of them are from after the damage.
+    (line,) = [line for line in capsys.readouterr().out.splitlines() if line.endswith("(exploding_gradient)")]
+    assert line.startswith("warning: step 25: the gradient explodes")

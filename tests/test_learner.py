@@ -9,8 +9,10 @@ import tensorflow as tf
 
 import sfmlearner_tf
 from golden_numbers import FOLDER, golden_learner
-from sfmlearner_tf import SfMLearner, TrainConfig
+from sfmlearner_tf import Batch, SfMLearner, TrainConfig, checkpoint
+from sfmlearner_tf.checkpoint_folder import CheckpointFolder
 from sfmlearner_tf.errors import UserError
+from sfmlearner_tf.losses.term import add_up
 
 
 @pytest.fixture(scope="module")
@@ -36,9 +38,11 @@ def test_public_names():
 def test_memory_is_free_once_the_learner_is_gone():
     """A graph that outlives its learner holds all its weights and moments."""
     learner = SfMLearner(TrainConfig(explain_reg_weight=0.2, ssim_weight=0.5, smoothness="edge_aware"))
-    graph = weakref.ref(tf.function(learner.compute).get_concrete_function(*batch_of(2, 32, 64, 2)).graph)
+    batch = Batch(*map(tf.constant, batch_of(2, 32, 64, 2)))
+    function = tf.function(lambda batch: learner.compute_gradients(batch).gradients)
+    graph = weakref.ref(function.get_concrete_function(batch).graph)
     assert graph() is not None
-    del learner
+    del learner, function
     gc.collect()
     assert graph() is None
 
@@ -116,7 +120,7 @@ def test_the_learning_rate_drops_once():
 
     def bias_after_step(learner):
         learner.train_step(*batch)
-        return learner.weights["pose_exp_net/pose/pred/biases"].numpy()
+        return learner.release_variables()["pose_exp_net/pose/pred/biases"].numpy()
 
     for _ in range(2):
         before = bias_after_step(steady)
@@ -125,12 +129,83 @@ def test_the_learning_rate_drops_once():
     np.testing.assert_allclose(tenth, 0.1 * full, rtol=1e-3, atol=1e-9)
 
 
+def test_the_rate_drops_by_steps_and_stays_down(tmp_path):
+    options = {"img_height": 32, "img_width": 64, "lr_decay_after": 0.5, "lr_decay_factor": 0.1}
+
+    def rates(learner, steps):
+        found = []
+        for step in steps:
+            learner.global_step.assign(step - 1)
+            found.append(round(float(learner._learning_rate()) / 0.0002, 3))
+        return found
+
+    short = SfMLearner(TrainConfig(max_steps=1000, **options))
+    assert rates(short, (1, 500, 501, 999)) == [1, 1, 0.1, 0.1]
+    # A file without Adam's moments counts its steps all the same.
+    only_weights = {**short.release_variables(), checkpoint.GLOBAL_STEP: short.global_step}
+    short.global_step.assign(900)
+    path = CheckpointFolder(str(tmp_path / "weights"), only_weights).save_step(900)
+    short.restore(path)
+    assert int(short.optimizer.iterations) == 0
+    assert rates(short, (901,)) == [0.1]
+    # A rate that has dropped does not rise with max_steps; one that has not drops later.
+    for saved_at, expected in ((900, [0.1, 0.1]), (400, [1, 0.1])):
+        short.global_step.assign(saved_at)
+        path = short.save(str(tmp_path / str(saved_at)))
+        longer = SfMLearner(TrainConfig(max_steps=4000, **options))
+        longer.restore(path)
+        assert rates(longer, (saved_at + 1, 2001)) == expected
+
+
+def test_the_step_in_two_equals_the_step(golden):
+    batch = Batch(golden["tgt"], golden["src"], golden["intrinsics"])
+    whole, parts = golden_learner(golden, 0.2), golden_learner(golden, 0.2)
+    for _ in range(2):
+        expected = whole.train_step(batch)
+        before = {name: variable.numpy() for name, variable in parts.state().items()}
+        result = parts.compute_gradients(batch)
+        for name, variable in parts.state().items():
+            np.testing.assert_array_equal(variable, before[name], err_msg=name)  # it changes nothing
+        parts.apply(result.gradients)
+        np.testing.assert_allclose(add_up(result.means)["total"], expected["total"], rtol=1e-6)
+    for name, variable in whole.release_variables().items():
+        np.testing.assert_allclose(parts.release_variables()[name], variable, rtol=1e-5, atol=1e-7, err_msg=name)
+
+
+def test_what_is_trained_is_the_same_on_both_stacks(tmp_path):
+    path = SfMLearner(TrainConfig(seed=1)).save(str(tmp_path))
+    learner = SfMLearner(TrainConfig(anchor_weight=0.1, anchor_checkpoint_file=path))
+    # The anchor's variables are not among them.
+    assert len(learner.trainable_variables) == len(learner.release_variables()) == 80
+    assert all(isinstance(variable, tf.Variable) for variable in learner.trainable_variables)
+
+
+def test_the_step_is_counted_where_an_accelerator_can_reach_it(tmp_path):
+    """TensorFlow keeps int32 variables on the host, and XLA on a GPU refuses them; files hold int32 as the release."""
+    learner = SfMLearner(TrainConfig(img_height=32, img_width=64))
+    counters = {name: v for name, v in learner.state().items() if v.dtype.is_integer}
+    assert {variable.dtype for variable in counters.values()} == {tf.int64}
+    assert checkpoint.GLOBAL_STEP in counters
+    reader = tf.train.load_checkpoint(learner.save(str(tmp_path)))
+    assert reader.get_tensor(checkpoint.GLOBAL_STEP).dtype == np.int32
+
+
+def test_saving_by_hand_deletes_nothing(tmp_path):
+    learner = SfMLearner(TrainConfig(img_height=32, img_width=64))
+    for step in range(12):
+        learner.global_step.assign(step)
+        learner.save(str(tmp_path))
+    assert len(list(tmp_path.glob("model-*.index"))) == 12
+
+
 def test_the_range_of_disparity_is_checked_on_restoring(tmp_path):
     paper, code = (SfMLearner(TrainConfig(img_height=32, img_width=64, min_disp=d)) for d in (0.1, 0.01))
     path = paper.save(str(tmp_path))
     paper.restore(path)
-    with pytest.raises(UserError, match=r"trained with --min_disp=0\.1, expected 0\.01"):
+    with pytest.raises(UserError, match=r"trained with min_disp=0\.1, expected 0\.01"):
         code.restore(path)
+    with pytest.raises(UserError, match=r"trained with min_disp=0\.1, expected 0\.01"):
+        code.restore_weights(path)
 
 
 def test_initial_disparity():

@@ -1,31 +1,44 @@
+"""The terms of the objective against cases by hand, NumPy and finite differences; parity/ has the release's numbers."""
+
 import numpy as np
 import pytest
 import tensorflow as tf
 from scipy.ndimage import uniform_filter
 
-from sfmlearner_tf import TrainConfig, losses
+from sfmlearner_tf import Batch, TrainConfig
+from sfmlearner_tf.losses import explainability, photometric, smoothness
+from sfmlearner_tf.losses.objective import make_terms
+from sfmlearner_tf.losses.term import Mean, Term, add_up, compute_means
+from sfmlearner_tf.losses.view import make_views
+from sfmlearner_tf.networks.motion import Motion
+
+
+def mean_of_parts(parts):
+    """The sum of the means of the parts of a roughness."""
+    return sum(np.mean(part) for part in parts)
 
 
 def test_smoothness_by_hand():
     # Along x 0, 1, 4: one second difference, 2; along y nothing changes.
     disparity = tf.constant([[[[0.0], [1], [4]]] * 3])
-    np.testing.assert_allclose(losses.smoothness_loss(disparity), 2)
+    np.testing.assert_allclose(mean_of_parts(smoothness.roughness(disparity)), 2)
 
 
 def test_smoothness_equals_numpy():
     disparity = np.random.RandomState(0).uniform(size=(2, 6, 9, 1))
     firsts = [np.diff(disparity, axis=axis) for axis in (1, 2)]
     expected = sum(np.abs(np.diff(first, axis=axis)).mean() for first in firsts for axis in (1, 2))
-    np.testing.assert_allclose(losses.smoothness_loss(tf.constant(disparity)), expected)
+    np.testing.assert_allclose(mean_of_parts(smoothness.roughness(tf.constant(disparity))), expected)
 
 
 def test_edge_aware_smoothness_by_hand():
     disparity = tf.constant([[[[0.0], [1], [4]]] * 3])
     flat = tf.zeros([1, 3, 3, 3])
-    np.testing.assert_allclose(losses.smoothness_loss(disparity, flat), (1 + 3) / 2)
+    np.testing.assert_allclose(mean_of_parts(smoothness.edge_aware_roughness(disparity, flat)), (1 + 3) / 2)
     # From black to white between the second column and the third: there the slope of 3 counts 1/e.
     edge = tf.constant([[[[-1.0] * 3, [-1] * 3, [1] * 3]] * 3])
-    np.testing.assert_allclose(losses.smoothness_loss(disparity, edge), (1 + 3 / np.e) / 2, rtol=1e-6)
+    found = mean_of_parts(smoothness.edge_aware_roughness(disparity, edge))
+    np.testing.assert_allclose(found, (1 + 3 / np.e) / 2, rtol=1e-6)
 
 
 def test_edge_aware_smoothness_equals_numpy():
@@ -35,14 +48,15 @@ def test_edge_aware_smoothness_equals_numpy():
     for axis in (1, 2):
         edge = np.abs(np.diff(image / 2, axis=axis)).mean(-1)
         expected += (np.abs(np.diff(disparity[..., 0], axis=axis)) * np.exp(-edge)).mean()
-    np.testing.assert_allclose(losses.smoothness_loss(tf.constant(disparity), tf.constant(image)), expected)
+    found = smoothness.edge_aware_roughness(tf.constant(disparity), tf.constant(image))
+    np.testing.assert_allclose(mean_of_parts(found), expected)
 
 
 def test_normalized_disparity_has_no_scale():
     disparity = np.random.RandomState(0).uniform(0.1, 1, (2, 4, 5, 1))
-    normalized = losses.normalize_disparity(tf.constant(disparity))
+    normalized = smoothness.normalize_disparity(tf.constant(disparity))
     np.testing.assert_allclose(np.mean(normalized, axis=(1, 2, 3)), 1)
-    np.testing.assert_allclose(losses.normalize_disparity(tf.constant(7 * disparity)), normalized)
+    np.testing.assert_allclose(smoothness.normalize_disparity(tf.constant(7 * disparity)), normalized)
 
 
 def test_structural_similarity_equals_numpy():
@@ -59,18 +73,18 @@ def test_structural_similarity_equals_numpy():
     covariance = mean(x * y) - mu_x * mu_y
     expected = (2 * mu_x * mu_y + 1e-4) * (2 * covariance + 9e-4)
     expected /= (mu_x**2 + mu_y**2 + 1e-4) * (variance_x + variance_y + 9e-4)
-    found = losses.structural_similarity(tf.constant(first), tf.constant(second))
+    found = photometric.structural_similarity(tf.constant(first), tf.constant(second))
     np.testing.assert_allclose(found, expected, rtol=1e-8)
-    np.testing.assert_allclose(losses.structural_similarity(tf.constant(first), tf.constant(first)), 1)
+    np.testing.assert_allclose(photometric.structural_similarity(tf.constant(first), tf.constant(first)), 1)
 
 
 def test_photometric_error_mixes_difference_and_similarity():
     first, second = tf.random.stateless_uniform([2, 1, 4, 5, 3], [0, 1], -1.0)
     difference = tf.abs(first - second)
-    dissimilarity = 1 - losses.structural_similarity(first, second)
-    np.testing.assert_array_equal(losses.photometric_error(first, second), difference)
-    np.testing.assert_allclose(losses.photometric_error(first, second, 1.0), dissimilarity, rtol=1e-6)
-    mixed = losses.photometric_error(first, second, 0.85)
+    dissimilarity = 1 - photometric.structural_similarity(first, second)
+    np.testing.assert_array_equal(photometric.photometric_error(first, second), difference)
+    np.testing.assert_allclose(photometric.photometric_error(first, second, 1.0), dissimilarity, rtol=1e-6)
+    mixed = photometric.photometric_error(first, second, 0.85)
     np.testing.assert_allclose(mixed, 0.15 * difference + 0.85 * dissimilarity, rtol=1e-5)
 
 
@@ -78,45 +92,38 @@ def test_explainability_equals_the_softmax_over_pairs():
     logits = np.random.RandomState(0).normal(size=(2, 3, 4, 6))
     pairs = np.exp(logits).reshape(2, 3, 4, 3, 2)
     expected = pairs[..., 1] / pairs.sum(-1)
-    np.testing.assert_allclose(losses.explainability(tf.constant(logits)), expected)
-    cross_entropy = -np.log(expected).mean(axis=(0, 1, 2)).sum()
-    np.testing.assert_allclose(losses.explainability_loss(tf.constant(logits)), cross_entropy)
-    focal = -((1 - expected) ** 2 * np.log(expected)).mean(axis=(0, 1, 2)).sum()
-    np.testing.assert_allclose(losses.explainability_loss(tf.constant(logits), "focal"), focal)
+    np.testing.assert_allclose(explainability.explainability(tf.constant(logits)), expected)
+    np.testing.assert_allclose(explainability.distance_from_one(tf.constant(logits)), -np.log(expected))
+    focal = -((1 - expected) ** 2) * np.log(expected)
+    np.testing.assert_allclose(explainability.distance_from_one(tf.constant(logits), focal=True), focal)
 
 
-@pytest.mark.parametrize(("height", "width"), [(8, 12), (4, 6), (5, 7), (6, 11), (3, 12)])
-def test_resize_area_equals_tensorflow_s(height, width):
-    images = tf.random.stateless_uniform([2, 8, 12, 3], [0, 0])
-    expected = tf.image.resize(images, [height, width], tf.image.ResizeMethod.AREA)
-    np.testing.assert_allclose(losses.resize_area(images, height, width), expected, atol=1e-6)
-
-
-def test_stacked_sources_come_back():
-    images = tf.random.stateless_uniform([2, 3, 4, 9], [0, 0])
-    stacked = losses.stack_sources(images, 3)
-    np.testing.assert_array_equal(stacked[2], images[0, ..., 3:6])  # source 1 of example 0
-    np.testing.assert_array_equal(losses.unstack_sources(stacked, 3), images)
-
-
-def objective(disparity, pose, logits=None, anchors=(), **options):
+def views_of(disparity, pose, logits=(), anchors=()):
     """Of one small example whose sources differ from the target, at as many scales as there are disparities."""
     random = np.random.RandomState(0)
     target = tf.constant(random.uniform(-1, 1, (1, 8, 12, 3)), disparity[0].dtype)
     sources = tf.constant(random.uniform(-1, 1, (1, 8, 12, 6)), disparity[0].dtype)
     intrinsics = tf.constant([[[10.0, 0, 5.7], [0, 9, 4.1], [0, 0, 1]]], disparity[0].dtype)
-    config = TrainConfig(**options)
-    return losses.compute_objective(config, target, sources, intrinsics, disparity, pose, logits or (), anchors)
+    return make_views(Batch(target, sources, intrinsics), disparity, Motion(pose, tuple(logits)), anchors)
+
+
+def losses_of(views, **options):
+    return add_up(compute_means(make_terms(TrainConfig(**options)), views))
 
 
 def test_masks_weigh_the_photometric_error():
     disparity = [tf.fill([1, 8, 12, 1], 0.5)]
     pose = tf.constant([[[0.1, 0, 0, 0, 0, 0], [-0.1, 0, 0, 0, 0, 0]]])
-    full = objective(disparity, pose)
-    half = objective(disparity, pose, [tf.zeros([1, 8, 12, 4])], explain_reg_weight=0.2)
-    np.testing.assert_allclose(half.pixel, full.pixel / 2, rtol=1e-6)
-    np.testing.assert_allclose(half.explain, 0.2 * 2 * np.log(2), rtol=1e-6)
-    assert full.explain == 0
+    full = losses_of(views_of(disparity, pose))
+    # Masks of 1/2 for the first source and 1/4 for the second.
+    logits = tf.tile(tf.constant([0.0, 0.0, np.log(3), 0.0], tf.float32)[None, None, None], [1, 8, 12, 1])
+    (view,) = views_of(disparity, pose, [logits])
+    masked = losses_of([view], explain_reg_weight=0.2)
+    errors = np.abs(view.warped - np.tile(view.target, (2, 1, 1, 1))).mean(axis=(1, 2, 3))
+    np.testing.assert_allclose(full["pixel"], errors.sum(), rtol=1e-6)
+    np.testing.assert_allclose(masked["pixel"], errors @ [0.5, 0.25], rtol=1e-6)
+    np.testing.assert_allclose(masked["explain"], 0.2 * (np.log(2) + np.log(4)), rtol=1e-6)
+    assert full["explain"] == 0
 
 
 def test_what_is_out_of_view_can_be_left_out():
@@ -124,44 +131,72 @@ def test_what_is_out_of_view_can_be_left_out():
     # Without rotation a translation of 0.2 shifts pixels by 0.2 * fx = 2: of 12 columns the last 2 and the one that
     # samples the border fall outside one source, the first 2 and again the last one outside the other.
     pose = tf.constant([[[0.2, 0, 0, 0, 0, 0], [-0.2, 0, 0, 0, 0, 0]]])
-    kept, masked = (objective(disparity, pose, mask_out_of_view=mask) for mask in (False, True))
-    target = np.random.RandomState(0).uniform(-1, 1, (1, 8, 12, 3)).astype(np.float32)
+    (view,) = views_of(disparity, pose)
     inside = np.zeros((2, 8, 12), bool)
     inside[0, :7, :9], inside[1, :7, 2:11] = True, True
     # The sampled coordinates are whole but for rounding, so a column at the border may fall to either side.
-    np.testing.assert_allclose(kept.in_view, inside.mean(), atol=2 * 7 / inside.size)
-    projected = np.split(kept.projected[0].numpy(), 2, axis=-1)
-    seen = [np.abs(image).max(-1) > 0 for image in projected]
-    errors = [np.abs(image - target) for image in projected]
-    expected = 2 * sum(error[view].sum() for error, view in zip(errors, seen)) / (3 * sum(view.sum() for view in seen))
-    np.testing.assert_allclose(masked.pixel, expected, rtol=1e-5)
+    np.testing.assert_allclose(np.mean(view.in_view), inside.mean(), atol=2 * 7 / inside.size)
+    seen = view.in_view.numpy()[..., 0] > 0
+    np.testing.assert_array_equal(np.abs(view.warped).max(-1) > 0, seen)
+    errors = np.abs(view.warped - np.tile(view.target, (2, 1, 1, 1)))
+    expected = 2 * errors[seen].sum() / (3 * seen.sum())
+    np.testing.assert_allclose(losses_of([view], mask_out_of_view=True)["pixel"], expected, rtol=1e-5)
 
 
-def test_scales_are_halved_in_weight_and_can_be_left_out():
+def test_scales_are_halved_in_weight():
     disparity = [tf.random.stateless_uniform([1, h, w, 1], [0, h]) for h, w in ((8, 12), (4, 6))]
-    pose = tf.zeros([1, 2, 6])
-    one, two = (objective(disparity, pose, num_scales=n) for n in (1, 2))
-    expected = 0.5 * losses.smoothness_loss(disparity[0]) + 0.25 * losses.smoothness_loss(disparity[1])
-    np.testing.assert_allclose(two.smooth, expected, rtol=1e-6)
-    assert (len(one.projected), len(two.projected)) == (1, 2)
-    assert two.pixel > one.pixel
+    one, two = (losses_of(views_of(disparity[:n], tf.zeros([1, 2, 6]))) for n in (1, 2))
+    fine, coarse = (mean_of_parts(smoothness.roughness(scale)) for scale in disparity)
+    np.testing.assert_allclose(two["smooth"], 0.5 * fine + 0.25 * coarse, rtol=1e-6)
+    assert two["pixel"] > one["pixel"]
 
 
 def test_anchors_hold_log_disparity():
-    fine, coarse = tf.constant([1.0, 2, 4, 8], shape=[1, 2, 2, 1]), tf.constant([3.0], shape=[1, 1, 1, 1])
-    anchors = [tf.ones_like(fine), tf.constant([6.0], shape=[1, 1, 1, 1])]
+    disparity = [tf.constant([1.0, 2, 4, 8] * 24, shape=[1, 8, 12, 1]), tf.fill([1, 4, 6, 1], 3.0)]
+    anchors = [tf.ones_like(disparity[0]), tf.fill([1, 4, 6, 1], 6.0)]
+    views = views_of(disparity, tf.zeros([1, 2, 6]), anchors=anchors)
+    free = losses_of(views)
+    held = losses_of(views, anchor_weight=0.1, anchor_checkpoint_file="model.latest")
     # Factors 1, 2, 4 and 8 at the finer scale, 1/2 at the coarser one.
-    np.testing.assert_allclose(losses.anchor_loss([fine, coarse], anchors), (0 + 1 + 2 + 3) / 4 * np.log(2) + np.log(2))
-
-
-def test_anchors_count_by_their_weight():
-    disparity, pose = [tf.fill([1, 8, 12, 1], 0.5)], tf.zeros([1, 2, 6])
-    free = objective(disparity, pose).losses()
-    options = {"anchor_weight": 0.1, "anchor_checkpoint_file": "model.latest"}
-    held = objective(disparity, pose, anchors=[tf.fill([1, 8, 12, 1], 1.0)], **options).losses()
-    assert "anchor" not in free
-    np.testing.assert_allclose(held["anchor"], 0.1 * np.log(2), rtol=1e-6)
+    np.testing.assert_allclose(held["anchor"], 0.1 * ((0 + 1 + 2 + 3) / 4 + 1) * np.log(2), rtol=1e-6)
     np.testing.assert_allclose(held["total"], free["total"] + held["anchor"], rtol=1e-6)
+    assert "anchor" not in free
+
+
+def test_z_and_sampling_are_those_of_the_warp():
+    disparity = [tf.fill([1, 8, 12, 1], 0.25)]
+    # Straight ahead by 1 towards the first source: there the points at depth 4 are at 3.
+    pose = tf.constant([[[0.0, 0, -1, 0, 0, 0], [0, 0, 0.5, 0, 0, 0]]])
+    (view,) = views_of(disparity, pose)
+    np.testing.assert_allclose(view.z[0], 3, rtol=1e-6)
+    np.testing.assert_allclose(view.z[1], 4.5, rtol=1e-6)
+    # Sampling the coordinates of the sources' own pixels gives where the target's pixels fall.
+    grid = tf.stack(tf.meshgrid(tf.range(12.0), tf.range(8.0)), axis=-1)
+    found = view.sample(tf.tile(grid[None], [2, 1, 1, 1]))
+    expected = tf.stack([view.x, view.y], axis=-1) * view.in_view
+    np.testing.assert_allclose(found, expected, atol=1e-5)
+    assert 0.3 < np.mean(view.in_view) < 1
+
+
+def test_a_term_may_give_a_scalar_or_maps():
+    views = views_of([tf.fill([1, 8, 12, 1], 0.5), tf.fill([1, 4, 6, 1], 0.25)], tf.zeros([1, 2, 6]))
+    terms = [
+        Term("scalar", 2.0, lambda views: tf.reduce_sum(views[0].disparity)),
+        Term("maps", 3.0, lambda views: [view.disparity for view in views]),
+        Term("off", 0.0, lambda views: pytest.fail("a term of weight 0 is not computed")),
+    ]
+    losses = add_up(compute_means(terms, views))
+    found = {name: float(value) for name, value in losses.items()}
+    assert found == {"total": 98.25, "scalar": 96.0, "maps": 2.25, "off": 0.0}
+
+
+def test_means_of_parts_of_a_batch_can_be_joined():
+    """As over several replicas: totals and normalisers are added, then divided."""
+    values, weights = np.random.RandomState(0).uniform(size=(2, 6)).astype(np.float32)
+    parts = [Mean(tf.reduce_sum(values[s] * weights[s]), tf.reduce_sum(weights[s])) for s in (slice(2), slice(2, 6))]
+    joined = Mean(*(sum(field) for field in zip(*parts)))
+    np.testing.assert_allclose(joined.value(), np.average(values, weights=weights), rtol=1e-6)
+    np.testing.assert_allclose(Mean(tf.constant(1.0), 0.01, 0.5).value(), 2)
 
 
 @pytest.mark.parametrize(
@@ -173,7 +208,7 @@ def test_anchors_count_by_their_weight():
             "mask_out_of_view": True,
             "smoothness": "edge_aware",
             "smooth_normalized": True,
-            "explain_reg": "focal",
+            "mask_loss": "focal",
             "anchor_weight": 0.1,
             "anchor_checkpoint_file": "model.latest",
         },
@@ -185,12 +220,12 @@ def test_gradient_equals_finite_differences(options):
     disparity = tf.constant(random.uniform(0.2, 0.4, (1, 8, 12, 1)))
     pose = tf.constant(random.uniform(-0.2, 0.2, (1, 2, 6)))
     logits = tf.constant(random.normal(size=(1, 8, 12, 4)))
-    anchors = [tf.constant(random.uniform(0.2, 0.4, (1, 8, 12, 1)))] if "anchor_weight" in options else ()
+    anchors = [tf.constant(random.uniform(0.2, 0.4, (1, 8, 12, 1)))]
 
     @tf.function
     def total(disparity, pose, logits):
         weights = {"explain_reg_weight": 0.2, "smooth_weight": 0.3}
-        return objective([disparity], pose, [logits], anchors, **weights, **options).losses()["total"]
+        return losses_of(views_of([disparity], pose, [logits], anchors), **weights, **options)["total"]
 
     analytic, numeric = tf.test.compute_gradient(total, [disparity, pose, logits], delta=1e-7)
     for ours, theirs in zip(analytic, numeric):

@@ -72,7 +72,7 @@ def test_what_is_no_input_is_named(tmp_path):
     for path, message in (
         (tmp_path, "expected images in this folder, found none$"),
         (tmp_path / "9.png", "found nothing of this name"),
-        (tmp_path / "*.png", "found no image that this pattern fits"),
+        (tmp_path / "*.png", "found no image that matches this pattern"),
     ):
         with pytest.raises(UserError, match=message):
             list_recording(str(path))
@@ -96,7 +96,7 @@ def test_what_needs_every_image_and_one_size_is_told_before(tmp_path):
     save(tmp_path / "3.jpg", size=(64, 50))
     recording = list_recording(str(tmp_path))
     check_images(recording, one_size=False)
-    with pytest.raises(UserError, match=r"3\.jpg: expected 64x48 pixels as the images before, found 64x50"):
+    with pytest.raises(UserError, match=r"3\.jpg: expected 64x48 pixels like the images before, found 64x50"):
         check_images(recording, one_size=True)
     (tmp_path / "2.jpg").write_bytes(b"none")
     with pytest.raises(UserError, match=r"2\.jpg: expected an image; .+; a video and a trajectory need every image"):

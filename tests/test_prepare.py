@@ -10,16 +10,16 @@ from sfmlearner_tf.data.formatted import is_complete, read_intrinsics
 from sfmlearner_tf.data.frames import Geometry
 from sfmlearner_tf.data.kitti_raw import numbered_images
 from sfmlearner_tf.data.prepare import Recipe, claim_folder, make_examples, unfinished
-from sfmlearner_tf.data.sequences import Intrinsics, Sequence, shard
+from sfmlearner_tf.data.sequences import FrameSequence, Intrinsics, shard
 from sfmlearner_tf.errors import UserError
 
 GEOMETRY = Geometry(width=48, height=32, kept_height=32)
 
 
-def recording(folder: Path, numbers=range(12)) -> Sequence:
+def recording(folder: Path, numbers=range(12)) -> FrameSequence:
     write_images(folder, numbers)
     frames = numbered_images(str(folder))
-    return Sequence(
+    return FrameSequence(
         folder.name, folder.name, tuple(frames[number] for number in sorted(frames)), Intrinsics(72, 71, 60, 17)
     )
 

@@ -134,5 +134,5 @@ def test_poses_and_times_must_be_equally_many(tmp_path):
     (tmp_path / "sequences" / "03").mkdir(parents=True)
     (tmp_path / "poses" / "03.txt").write_text("1 0 0 0 0 1 0 0 0 0 1 0\n")
     (tmp_path / "sequences" / "03" / "times.txt").write_text("0\n0.1\n")
-    with pytest.raises(UserError, match=r"03.txt: expected 2 poses, one a time in .*times.txt, found 1"):
+    with pytest.raises(UserError, match=r"03.txt: expected 2 poses, one per time in .*times.txt, found 1"):
         snippets.read_sequence(tmp_path, "03")

@@ -4,7 +4,7 @@ from PIL import Image
 
 from kitti_tree import write_drive
 from sfmlearner_tf.data.kitti_raw import list_kitti_raw
-from sfmlearner_tf.data.sequences import Frame, Intrinsics, Selection, Sequence
+from sfmlearner_tf.data.sequences import Frame, FrameSequence, Intrinsics, Selection
 from sfmlearner_tf.data.static import find_static
 
 DRIVE = "2011_09_26_drive_0001_sync"
@@ -34,7 +34,7 @@ def street(tmp_path, offsets):
         path = tmp_path / f"{number:010d}.png"
         wide.crop((offset, 0, offset + 208, 64)).save(path)
         frames.append(Frame(f"{number:010d}", str(path)))
-    return Sequence("walk", "walk", tuple(frames), Intrinsics(200, 200, 104, 32))
+    return FrameSequence("walk", "walk", tuple(frames), Intrinsics(200, 200, 104, 32))
 
 
 def test_frames_without_flow_where_there_is_no_speed(tmp_path):

@@ -21,7 +21,7 @@ def count(tmp_path):
 
 def test_a_step_runs_once(count, tmp_path, capfd):
     assert [count(), count(), count()] == [1, 1, 1]
-    assert capfd.readouterr().out.count("count up: done before") == 2
+    assert capfd.readouterr().out.count("count up: already done") == 2
     assert (tmp_path / "steps" / "count_up.json").is_file()
 
 

@@ -121,11 +121,11 @@ def test_files_keep_a_trajectory(tmp_path):
         (None, "expected a text file of numbers; No such file"),
         ("", "expected lines of finite numbers, found none"),
         ("0 0 0 0 0 0 0 nan\n", "that are not finite"),
-        ("0 0 0 0 0 0 0 1\n1 0 0\n", "equally many numbers on every line"),
-        ("0 0 0 0 0 0 0 one\n", "equally many numbers on every line"),
+        ("0 0 0 0 0 0 0 1\n1 0 0\n", "lines of equally many numbers"),
+        ("0 0 0 0 0 0 0 one\n", "lines of equally many numbers"),
         ("0 0 0 0 0 0 0 0.5\n", "quaternions of length 1, found one of 0.5"),
-        ("1 0 0 0 0 0 0 1\n1 0 0 0 0 0 0 1\n", "times that rise"),
-        ("1 2 3\n", "expected 12 numbers a line"),
+        ("1 0 0 0 0 0 0 1\n1 0 0 0 0 0 0 1\n", "expected ascending times"),
+        ("1 2 3\n", "expected 12 numbers per line"),
     ],
 )
 def test_damaged_files_are_named(tmp_path, text, message):

@@ -6,11 +6,14 @@ generator. So neither the number of threads nor a stop and a fresh start at some
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
+import numpy as np
 import tensorflow as tf
 
+from sfmlearner_tf.batch import Batch
 from sfmlearner_tf.config import TrainConfig
+from sfmlearner_tf.data.extras import EXTRAS, needed_extras
 from sfmlearner_tf.data.formatted import Example, read_intrinsics
 from sfmlearner_tf.errors import UserError
 
@@ -29,42 +32,42 @@ def make_batches(
         position: examples that were seen before; None if every step before had this batch size too.
 
     Returns:
-        (target uint8 [B, H, W, 3], sources uint8 [B, H, W, 3*N], intrinsics float32 [B, 3, 3]).
-        What is wrong with a file ends the iteration; `diagnose` then tells what.
+        A `Batch` for each step. What is wrong with a file ends the iteration; `diagnose` then finds what.
     """
-    image_paths = tf.constant([example.image_path(config.dataset_dir) for example in examples])
-    camera_paths = tf.constant([example.camera_path(config.dataset_dir) for example in examples])
+    stems = tf.constant([example.stem(config.dataset_dir) for example in examples])
     threads = config.num_threads or tf.data.AUTOTUNE
 
-    def load(position: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        index = _shuffled_index(config.seed, position, len(examples))
-        return load_frames(image_paths[index], config), load_intrinsics(camera_paths[index])
+    def load(position: tf.Tensor) -> Batch:
+        return load_example(stems[_shuffled_index(config.seed, position, len(examples))], config)
 
-    def finish(step: tf.Tensor, batch: tuple[tf.Tensor, tf.Tensor]) -> tuple[tf.Tensor, ...]:
+    def finish(step: tf.Tensor, batch: Batch) -> Batch:
         if config.random_flip:
-            batch = flip(*batch, seed=config.seed, step=step)
-        frames, intrinsics = augment(*batch, seed=config.seed, step=step)
-        return *split_frames(frames, config.seq_length), intrinsics
+            batch = flip(batch, config.seed, step)
+        return augment(batch, config.seed, step)
 
     end = tf.int64.max // config.batch_size
     positions = tf.data.Dataset.range(first_step * config.batch_size if position is None else position, end)
     loaded = positions.map(load, num_parallel_calls=threads, deterministic=True).batch(config.batch_size, True)
     steps = tf.data.Dataset.range(first_step, end)
-    batches = tf.data.Dataset.zip((steps, loaded)).map(finish, num_parallel_calls=1).prefetch(2)
+    batches = tf.data.Dataset.zip((steps, loaded)).map(finish, num_parallel_calls=threads, deterministic=True)
     options = tf.data.Options()
     if config.num_threads:
         options.threading.private_threadpool_size = config.num_threads
-    return batches.with_options(options)
+    return batches.prefetch(2).with_options(options)
 
 
-def make_plain_batches(config: TrainConfig, examples: Sequence[Example]) -> tf.data.Dataset:
-    """The examples once, in their order, as they are; shapes as of `make_batches`, the last batch may be smaller."""
-    paths = [(example.image_path(config.dataset_dir), example.camera_path(config.dataset_dir)) for example in examples]
+def load_example(stem: tf.Tensor | str, config: TrainConfig) -> Batch:
+    """One example as it is on the disk: a `Batch` without the axis of examples.
 
-    def load(path: tf.Tensor) -> tuple[tf.Tensor, ...]:
-        return *split_frames(load_frames(path[0], config), config.seq_length), load_intrinsics(path[1])
+    Args:
+        stem: path of the example's files, without their endings.
 
-    return tf.data.Dataset.from_tensor_slices(paths).map(load, num_parallel_calls=2).batch(config.batch_size)
+    Raises:
+        tf.errors.OpError: a file is missing, damaged or of another size.
+    """
+    target, sources = split_frames(load_frames(stem + ".jpg", config), config.seq_length)
+    extras = {name: extra.decode(tf.io.read_file(stem + extra.suffix)) for name, extra in needed_extras(config).items()}
+    return Batch(target, sources, load_intrinsics(stem + "_cam.txt"), extras)
 
 
 def batch_examples(config: TrainConfig, examples: Sequence[Example], position: int) -> list[Example]:
@@ -77,22 +80,46 @@ def batch_examples(config: TrainConfig, examples: Sequence[Example], position: i
 def diagnose(config: TrainConfig, examples: Sequence[Example], position: int) -> None:
     """Raises UserError that names what is wrong with a file of the batch at `position`, if anything is."""
     for example in batch_examples(config, examples, position):
-        read_intrinsics(example.camera_path(config.dataset_dir))
-        path = example.image_path(config.dataset_dir)
+        diagnose_example(config, example)
+
+
+def diagnose_example(config: TrainConfig, example: Example) -> None:
+    """Raises UserError that names what is wrong with a file of an example, if anything is."""
+    read_intrinsics(example.camera_path(config.dataset_dir))
+    path = example.image_path(config.dataset_dir)
+    try:
+        shape = tf.io.decode_jpeg(tf.io.read_file(path), channels=3).shape
+    except tf.errors.NotFoundError:
+        raise UserError(f"{path} not found, though a list of examples names it") from None
+    except tf.errors.OpError as error:
+        reason = error.message.splitlines()[0]
+        raise UserError(f"{path} is damaged: expected a whole JPEG image, found {reason}") from None
+    expected = (config.img_height, config.img_width * config.seq_length)
+    if tuple(shape[:2]) != expected:
+        raise UserError(
+            f"{path}: expected a strip of {config.seq_length} frames of {config.img_width}x{config.img_height}, "
+            f"{expected[1]}x{expected[0]} pixels, found {shape[1]}x{shape[0]} "
+            "(img_height, img_width and seq_length must be those that the data was prepared with)"
+        )
+    for name, extra in needed_extras(config).items():
+        path = example.stem(config.dataset_dir) + extra.suffix
         try:
-            shape = tf.io.decode_jpeg(tf.io.read_file(path), channels=3).shape
-        except tf.errors.NotFoundError:
-            raise UserError(f"{path} not found, though train.txt lists it") from None
+            extra.decode(tf.io.read_file(path))
         except tf.errors.OpError as error:
-            reason = error.message.splitlines()[0]
-            raise UserError(f"{path} is damaged: expected a whole JPEG image, found {reason}") from None
-        expected = (config.img_height, config.img_width * config.seq_length)
-        if tuple(shape[:2]) != expected:
-            raise UserError(
-                f"{path}: expected a strip of {config.seq_length} frames of {config.img_width}x{config.img_height}, "
-                f"{expected[1]}x{expected[0]} pixels, found {shape[1]}x{shape[0]} "
-                "(--img_height, --img_width and --seq_length must be those that the data was prepared with)"
-            )
+            raise UserError(f"{path}: expected {name} of the example, found {error.message.splitlines()[0]}") from None
+
+
+def stack_examples(examples: Sequence[Batch]) -> Batch:
+    """One batch of what `load_example` gave."""
+    return tf.nest.map_structure(lambda *values: tf.stack(values), *examples)
+
+
+def stack_windows(windows: Sequence[Sequence[np.ndarray]]) -> tuple[np.ndarray, np.ndarray]:
+    """Targets [B, H, W, 3], the frames in the middle, and sources [B, H, W, 3*N] of windows of N + 1 images."""
+    middle = len(windows[0]) // 2
+    targets = np.stack([window[middle] for window in windows])
+    sources = np.stack([np.concatenate([*window[:middle], *window[middle + 1 :]], axis=-1) for window in windows])
+    return targets, sources
 
 
 def load_frames(path: tf.Tensor, config: TrainConfig) -> tf.Tensor:
@@ -116,60 +143,66 @@ def split_frames(frames: tf.Tensor, seq_length: int) -> tuple[tf.Tensor, tf.Tens
     return target, tf.concat([frames[..., :middle], frames[..., middle + 3 :]], axis=-1)
 
 
-def augment(frames: tf.Tensor, intrinsics: tf.Tensor, seed: int, step: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+def augment(batch: Batch, seed: int, step: tf.Tensor) -> Batch:
     """Random scaling and cropping, the same for the whole batch, as the release does (paper section 4).
 
-    Args:
-        frames: uint8 [B, H, W, C].
-        intrinsics: float32 [B, 3, 3].
-        seed, step: what the random numbers follow from.
-
     Returns:
-        Frames of the same shape, cut out of an enlargement by 1 to 1.15 (each side on its own), and their intrinsics.
+        A batch of the same shapes, cut out of an enlargement by 1 to 1.15 (each side on its own), with its intrinsics.
+        It follows from `seed` and `step` alone.
     """
-    shape = tf.shape(frames)
-    in_size = shape[1:3]
+    in_size = tf.shape(batch.target)[1:3]
     scaling = tf.random.stateless_uniform([2], _stream(seed, step, _SCALING), 1.0, MAX_SCALING)  # y, x
     out_size = tf.cast(tf.cast(in_size, tf.float32) * scaling, tf.int32)
     room = tf.cast(out_size - in_size + 1, tf.float32)
     offset = tf.cast(tf.random.stateless_uniform([2], _stream(seed, step, _CROP)) * room, tf.int32)
     offset = tf.minimum(offset, out_size - in_size)
-    return scale_and_crop(frames, intrinsics, scaling, out_size, offset)
+    return scale_and_crop(batch, scaling, out_size, offset)
 
 
-def flip(frames: tf.Tensor, intrinsics: tf.Tensor, seed: int, step: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-    """Mirrors each of the frames uint8 [B, H, W, C] left to right with probability 1/2.
+def flip(batch: Batch, seed: int, step: tf.Tensor) -> Batch:
+    """Mirrors each example left to right with probability 1/2.
 
-    The principal point of the intrinsics [B, 3, 3] follows: pixel centres have whole coordinates, so cx becomes
-    W - 1 - cx.
+    The principal point follows: pixel centres have whole coordinates, so cx becomes W - 1 - cx.
     """
-    count, width = tf.shape(frames)[0], tf.shape(frames)[2]
+    count, width = tf.shape(batch.target)[0], tf.shape(batch.target)[2]
     mirrored = tf.random.stateless_uniform([count, 1, 1], _stream(seed, step, _FLIP)) < 0.5
+    intrinsics = batch.intrinsics
     flipped_cx = tf.cast(width - 1, intrinsics.dtype) - intrinsics[:, :1, 2:]
     flipped = tf.concat([tf.concat([intrinsics[:, :1, :2], flipped_cx], axis=2), intrinsics[:, 1:]], axis=1)
-    return (
-        tf.where(mirrored[..., tf.newaxis], frames[:, :, ::-1], frames),
-        tf.where(mirrored, flipped, intrinsics),
-    )
+    images = _map_images(batch, lambda images, _: tf.where(mirrored[..., tf.newaxis], images[:, :, ::-1], images))
+    return images._replace(intrinsics=tf.where(mirrored, flipped, intrinsics))
 
 
-def scale_and_crop(
-    frames: tf.Tensor, intrinsics: tf.Tensor, scaling: tf.Tensor, out_size: tf.Tensor, offset: tf.Tensor
-) -> tuple[tf.Tensor, tf.Tensor]:
-    """Resizes uint8 [B, H, W, C] to `out_size` and cuts its first size out at `offset`; all of them as (y, x).
+def scale_and_crop(batch: Batch, scaling: tf.Tensor, out_size: tf.Tensor, offset: tf.Tensor) -> Batch:
+    """Resizes the images to `out_size` and cuts their first size out at `offset`; all of them as (y, x).
 
-    The intrinsics [B, 3, 3] are scaled by `scaling` and shifted by `offset`.
+    The intrinsics are scaled by `scaling` and shifted by `offset`.
     """
-    shape = tf.shape(frames)
-    scaled = tf.raw_ops.ResizeArea(images=frames, size=out_size)
-    cropped = tf.slice(scaled, [0, offset[0], offset[1], 0], shape)
-    # Parity: cut off, not rounded, to uint8; and the intrinsics take the drawn scaling, not that of the whole pixels
-    # (test_batches.py::test_augmentation_equals_numpy).
-    frames = tf.ensure_shape(tf.cast(cropped, tf.uint8), frames.shape)
+
+    def resize_and_crop(images: tf.Tensor, method: str) -> tf.Tensor:
+        resize = tf.raw_ops.ResizeArea if method == "area" else tf.raw_ops.ResizeNearestNeighbor
+        options = {} if method == "area" else {"half_pixel_centers": True}
+        scaled = resize(images=images, size=out_size, **options)
+        cropped = tf.slice(scaled, [0, offset[0], offset[1], 0], tf.shape(images))
+        # Parity: cut off, not rounded, to uint8 (test_batches.py::test_augmentation_equals_numpy).
+        return tf.ensure_shape(tf.cast(cropped, images.dtype), images.shape)
+
+    # Parity: the intrinsics take the drawn scaling, not that of the whole pixels (the same test).
     factors = tf.stack([scaling[1], scaling[0], 1.0])[:, tf.newaxis]
     shift = tf.cast(tf.stack([offset[1], offset[0], 0]), tf.float32)[:, tf.newaxis]
     third_column = tf.constant([[0.0, 0.0, 1.0]])
-    return frames, intrinsics * factors - shift * third_column
+    return _map_images(batch, resize_and_crop)._replace(intrinsics=batch.intrinsics * factors - shift * third_column)
+
+
+def _map_images(batch: Batch, change: Callable[[tf.Tensor, str], tf.Tensor]) -> Batch:
+    """Changes all images of a batch; `change` is given each and how it is resized."""
+    # Target and sources in one go: fewer and larger operations.
+    frames = change(tf.concat([batch.target, batch.sources], axis=-1), "area")
+    extras = {
+        name: values if EXTRAS[name].resize == "none" else change(values, EXTRAS[name].resize)
+        for name, values in batch.extras.items()
+    }
+    return batch._replace(target=frames[..., :3], sources=frames[..., 3:], extras=extras)
 
 
 def _shuffled_index(seed: int, position: tf.Tensor, count: int) -> tf.Tensor:

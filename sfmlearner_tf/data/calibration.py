@@ -1,4 +1,4 @@
-"""Intrinsics from calibration files, from numbers or from an angle of view, and whether they can be right."""
+"""Camera intrinsics from calibration files, from numbers or from a field of view, and a plausibility check."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import math
 from sfmlearner_tf.data.sequences import Intrinsics
 from sfmlearner_tf.errors import UserError
 
-# Where fx, fy, cx, cy stand among the parameters of COLMAP's camera models; what follows them is distortion.
+# Indices of fx, fy, cx, cy among the parameters of COLMAP's camera models; the rest is distortion.
 COLMAP_MODELS = {
     "SIMPLE_PINHOLE": (0, 0, 1, 2),
     "PINHOLE": (0, 1, 2, 3),
@@ -22,16 +22,16 @@ LARGEST_DISTORTION = 0.01
 
 
 def read_kitti_projection(path: str, key: str) -> Intrinsics:
-    """The intrinsics in the 3x4 projection matrix `key` ("P_rect_02", "P2") of a KITTI calibration file.
+    """Reads the intrinsics from the 3x4 projection matrix `key` ("P_rect_02", "P2") of a KITTI calibration file.
 
-    Raises OSError for a file that cannot be read and ValueError for one without such a matrix.
+    Raises OSError if the file cannot be read and ValueError if it has no such matrix.
     """
     with open(path, encoding="utf-8", errors="replace") as file:
         lines = dict(line.split(":", 1) for line in file if ":" in line)
     found = lines.get(key, "no such line").strip()
     numbers = _numbers(found.split())
     if len(numbers) != 12 or numbers[0] <= 0 or numbers[5] <= 0:
-        raise ValueError(f"expected twelve numbers of a projection after {key}:, found {found!r}")
+        raise ValueError(f"expected twelve numbers (a 3x4 projection) after {key}:, found {found!r}")
     return Intrinsics(fx=numbers[0], fy=numbers[5], cx=numbers[2], cy=numbers[6])
 
 
@@ -44,7 +44,7 @@ def parse_intrinsics(text: str) -> Intrinsics:
 
 
 def from_horizontal_fov(fov_deg: float, width: int, height: int) -> Intrinsics:
-    """Square pixels, the principal point in the middle. Raises UserError for an angle outside (0, 180)."""
+    """Square pixels, principal point at the centre. Raises UserError for an angle outside (0, 180)."""
     if not 0 < fov_deg < 180:
         raise UserError(f"--horizontal_fov_deg: expected an angle between 0 and 180, found {fov_deg:g}")
     focal_px = width / 2 / math.tan(math.radians(fov_deg) / 2)
@@ -52,16 +52,16 @@ def from_horizontal_fov(fov_deg: float, width: int, height: int) -> Intrinsics:
 
 
 def read_calibration_file(path: str, width: int, height: int) -> Intrinsics:
-    """The intrinsics in a calibration file of KITTI (the left colour camera), or in COLMAP's cameras.txt.
+    """Reads the intrinsics from a KITTI calibration file (left colour camera) or COLMAP's cameras.txt.
 
-    Raises UserError for a file of neither kind, and for a COLMAP camera of another size than width and height, of
-    a model that is no pinhole, or with distortion that cannot be neglected.
+    Raises UserError for any other file, and for a COLMAP camera whose size is not width x height, whose model is not a
+    pinhole, or whose distortion is too large to ignore.
     """
     for key in KITTI_KEYS:
         try:
             return read_kitti_projection(path, key)
         except OSError as error:
-            raise UserError(f"--calibration_file: expected a file to read, found {path}: {error.strerror}") from None
+            raise UserError(f"--calibration_file: expected a readable file, found {path}: {error.strerror}") from None
         except ValueError:
             continue
     with open(path, encoding="utf-8", errors="replace") as file:
@@ -82,12 +82,12 @@ def read_calibration_file(path: str, width: int, height: int) -> Intrinsics:
         raise UserError(f"{path}: expected a camera of the frames' size, {width}x{height}, found {found}")
     distortion = numbers[max(places) + 1 :]
     if any(abs(number) > LARGEST_DISTORTION for number in distortion):
-        raise UserError(f"{path}: expected undistorted frames, found the distortion {distortion}")
+        raise UserError(f"{path}: expected undistorted frames, found distortion {distortion}")
     return Intrinsics(*(numbers[place] for place in places))
 
 
 def check_intrinsics(intrinsics: Intrinsics, width: int, height: int) -> Intrinsics:
-    """Returns intrinsics that are plausible for frames of this size; raises UserError that says what looks wrong."""
+    """Returns the intrinsics if they are plausible for frames of this size, else raises UserError with the reason."""
     fx, fy, cx, cy = intrinsics
     size = f"the frames' {width}x{height} pixels"
     if fx <= 0 or fy <= 0:
@@ -95,25 +95,25 @@ def check_intrinsics(intrinsics: Intrinsics, width: int, height: int) -> Intrins
     if not (0 <= cx < width and 0 <= cy < height):
         raise UserError(
             f"intrinsics: expected the principal point inside {size}, found ({cx:g}, {cy:g}): "
-            "are they in the order fx,fy,cx,cy, and of frames of this size?"
+            "are they in the order fx,fy,cx,cy, and for frames of this size?"
         )
     fov_deg = math.degrees(math.atan(cx / fx) + math.atan((width - cx) / fx))
     low, high = PLAUSIBLE_FOV_DEG
     if not low <= fov_deg <= high:
         raise UserError(
-            f"intrinsics: expected a horizontal angle of view of {low:g} to {high:g} degrees, found {fov_deg:.1f} "
-            f"from fx={fx:g} and {size}: is fx in pixels, not millimetres, and of frames of this size?"
+            f"intrinsics: expected a horizontal field of view of {low:g} to {high:g} degrees, found {fov_deg:.1f} "
+            f"from fx={fx:g} and {size}: is fx in pixels, not millimetres, and for frames of this size?"
         )
     if not PLAUSIBLE_ASPECT[0] <= fy / fx <= PLAUSIBLE_ASPECT[1]:
         raise UserError(
             f"intrinsics: expected nearly square pixels, found fx={fx:g} and fy={fy:g}: "
-            "are they in the order fx,fy,cx,cy, and of frames before any resizing?"
+            "are they in the order fx,fy,cx,cy, and for frames before resizing?"
         )
     return intrinsics
 
 
 def _numbers(words: list[str]) -> list[float]:
-    """The words as numbers; none where one of them is not a finite number."""
+    """The words as numbers; an empty list if any of them is not a finite number."""
     try:
         numbers = [float(word) for word in words]
     except ValueError:

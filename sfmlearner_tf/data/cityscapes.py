@@ -1,7 +1,7 @@
 """Cityscapes: leftImg8bit_sequence/train/<city>/<city>_<snippet>_<frame>_leftImg8bit.png, camera files by snippet.
 
-As in the 2017 release, the frames of an example are two apart, which comes near KITTI's rate, and every frame is a
-target; the bottom quarter, with the car's bonnet, is cut off after resizing; a folder of the output is a city.
+As in the 2017 release: the frames of an example are two apart, close to KITTI's frame rate, and every frame is a
+target; the bottom quarter, which shows the car's bonnet, is cropped after resizing; each city is one output folder.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ KEPT_SHARE = 0.75
 
 
 def list_cityscapes(dataset_dir: str, selection: Selection) -> Listing:
-    """The training cities; what is missing becomes a note."""
+    """Lists the training cities; missing data becomes a note."""
     listing = Listing()
     images = os.path.join(dataset_dir, "leftImg8bit_sequence", "train")
     for city in sorted(os.listdir(images)) if os.path.isdir(images) else []:
@@ -46,7 +46,7 @@ def _add_snippet(
     stretches = list(runs(sorted(files)))
     for before, after in zip(stretches, stretches[1:]):
         hole = after[0] - before[-1] - 1
-        # In some cities all snippets have one number, and lie farther apart than this.
+        # In some cities all snippets share one number; those are farther apart than this.
         if hole < SNIPPET_LENGTH:
             listing.note("missing frames", f"{snippet} from {before[-1] + 1}", number=hole)
     for numbers in stretches:

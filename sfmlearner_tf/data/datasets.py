@@ -1,4 +1,4 @@
-"""Every dataset by its name."""
+"""All datasets, by name."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from sfmlearner_tf.data.video import Calibrate, list_images, list_videos
 
 DATASETS = ("kitti_raw_eigen", "kitti_raw_stereo", "kitti_raw", "kitti_odom", "cityscapes", "video", "images")
 OWN_DATASETS = ("video", "images")
-"""Those without a calibration of their own."""
+"""The user's own recordings, which come without calibration."""
 
 
 def list_dataset(
     name: str, dataset_dir: str, selection: Selection, calibrate: Calibrate, frame_step: int = 1
 ) -> Listing:
-    """Lists the frames of a dataset; `calibrate` and `frame_step` are for videos and images alone."""
+    """Lists the frames of a dataset; `calibrate` and `frame_step` apply to videos and images only."""
     if name == "kitti_odom":
         return list_kitti_odom(dataset_dir, selection)
     if name == "cityscapes":

@@ -1,4 +1,4 @@
-"""Files that are there whole or not at all, even after a kill: written aside, then renamed."""
+"""Atomic file writes: to a temporary file, then renamed, so that even a kill leaves no partial file."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import os
 
 
 def write_whole(path: str, content: bytes) -> None:
-    """Writes a file, and its folder where need be, so that it is never seen in part. Raises OSError."""
+    """Writes a file atomically, creating its folder if needed. Raises OSError."""
     aside = f"{path}.part"
     os.makedirs(os.path.dirname(path) or ".", exist_ok=True)
     try:

@@ -1,6 +1,6 @@
 """The release's on-disk training format.
 
-<dataset_dir>/train.txt, val.txt         one example a line: "<folder> <frame>"
+<dataset_dir>/train.txt, val.txt         one example per line: "<folder> <frame>"
 <dataset_dir>/<folder>/<frame>.jpg       seq_length frames, left to right in temporal order, the target in the middle
 <dataset_dir>/<folder>/<frame>_cam.txt   fx,0.,cx,0.,fy,cy,0.,0.,1.   in pixels of one frame
 """
@@ -18,7 +18,7 @@ from PIL import Image
 from sfmlearner_tf.data.files import write_whole
 from sfmlearner_tf.errors import UserError
 
-# What scipy.misc.imsave wrote for the release.
+# The quality of scipy.misc.imsave, which the release used.
 JPEG_QUALITY = 75
 JPEG_END = b"\xff\xd9"
 SPLIT_SEED = 8964
@@ -26,20 +26,24 @@ VALIDATION_SHARE = 0.1
 
 
 class Example(NamedTuple):
-    """One training example, as a line of train.txt or val.txt names it."""
+    """One training example: a line of train.txt or val.txt."""
 
     folder: str
     frame: str
 
+    def stem(self, dataset_dir: str) -> str:
+        """The path of the example's files, without their endings."""
+        return os.path.join(dataset_dir, self.folder, self.frame)
+
     def image_path(self, dataset_dir: str) -> str:
-        return os.path.join(dataset_dir, self.folder, f"{self.frame}.jpg")
+        return f"{self.stem(dataset_dir)}.jpg"
 
     def camera_path(self, dataset_dir: str) -> str:
-        return os.path.join(dataset_dir, self.folder, f"{self.frame}_cam.txt")
+        return f"{self.stem(dataset_dir)}_cam.txt"
 
 
 def read_split(dataset_dir: str, name: str) -> list[Example]:
-    """The examples that `<dataset_dir>/<name>.txt` lists, in its order; `name` is "train" or "val".
+    """The examples listed in `<dataset_dir>/<name>.txt`, in order; `name` is "train" or "val".
 
     Raises UserError for a missing or empty list and for a line that is not two words.
     """
@@ -81,9 +85,9 @@ def write_example(
     camera: tuple[float, ...],
     jpeg_quality: int = JPEG_QUALITY,
 ) -> None:
-    """Writes one example: `images` of one size in temporal order, `camera` (fx, fy, cx, cy) in their pixels.
+    """Writes one example: `images` of equal size in temporal order, `camera` (fx, fy, cx, cy) in their pixels.
 
-    Raises OSError where a file cannot be written.
+    Raises OSError if a file cannot be written.
     """
     fx, fy, cx, cy = camera
     write_whole(example.camera_path(dump_root), b"%f,0.,%f,0.,%f,%f,0.,0.,1." % (fx, cx, fy, cy))
@@ -97,7 +101,7 @@ def write_example(
 
 
 def is_complete(dump_root: str, example: Example) -> bool:
-    """Whether both files of the example are there and whole."""
+    """Whether both files of the example exist and are complete."""
     try:
         with open(example.image_path(dump_root), "rb") as file:
             file.seek(-len(JPEG_END), os.SEEK_END)
@@ -110,7 +114,7 @@ def is_complete(dump_root: str, example: Example) -> bool:
 
 
 class Written(NamedTuple):
-    """What the lists hold, and what they should hold but is not there."""
+    """The examples in the two lists, and those left out because their files are missing or incomplete."""
 
     train: list[Example]
     val: list[Example]
@@ -118,9 +122,9 @@ class Written(NamedTuple):
 
 
 def write_splits(dump_root: str, examples: Iterable[Example]) -> Written:
-    """Lists the complete examples in train.txt and, about a tenth of them, in val.txt. Raises OSError.
+    """Splits the complete examples into train.txt and, about a tenth of them, val.txt. Raises OSError.
 
-    Every example takes one draw in sorted order, complete or not, so that a repaired one changes no other's list.
+    Complete or not, every example takes one random draw, in sorted order, so that repairing one moves no other.
     """
     random = np.random.RandomState(SPLIT_SEED)
     written = Written([], [], [])

@@ -1,38 +1,71 @@
-"""Decodes frames and brings them to the training size, each one once."""
+"""Opens images, decodes frames and resizes them to the training size."""
 
 from __future__ import annotations
 
 import contextlib
+import os
 import struct
 import zlib
 from collections.abc import Generator, Iterator
 from typing import NamedTuple
 
 import numpy as np
-from PIL import Image
+from PIL import ExifTags, Image, ImageOps
 
 from sfmlearner_tf.data.sequences import Frame, Intrinsics, Note
 from sfmlearner_tf.data.video import read_video
+from sfmlearner_tf.errors import UserError
 
 DECODE_ERRORS = (OSError, SyntaxError, ValueError, struct.error, zlib.error, Image.DecompressionBombError)
-"""What Pillow raises for a file that is missing, cut short or not an image."""
+"""What Pillow raises for a file that is missing, truncated or not an image."""
+
+
+def open_image(path: str | os.PathLike[str], upright: bool = False) -> Image.Image:
+    """Decodes the image in a file, of any mode, to 8-bit RGB; transparency is dropped.
+
+    upright: rotate it as its EXIF orientation says.
+
+    Raises UserError if the file is missing, damaged or not an image.
+    """
+    with _name_decode_errors(path), Image.open(path) as image:
+        return to_rgb(ImageOps.exif_transpose(image) if upright else image)
+
+
+def read_upright_size(path: str | os.PathLike[str]) -> tuple[int, int]:
+    """(width, height) of `open_image(path, upright=True)`, from the header alone.
+
+    Raises UserError if the file is missing or has no image header; damage after the header goes unnoticed.
+    """
+    with _name_decode_errors(path), Image.open(path) as image:
+        swapped = image.getexif().get(ExifTags.Base.Orientation, 1) > 4
+        return (image.height, image.width) if swapped else image.size
+
+
+@contextlib.contextmanager
+def _name_decode_errors(path: str | os.PathLike[str]) -> Iterator[None]:
+    try:
+        yield
+    except DECODE_ERRORS as error:
+        # Pillow puts the path into some of its messages.
+        message = " ".join(str(error).replace(repr(os.fspath(path)), "").split())
+        raise UserError(f"{path}: expected an image; {getattr(error, 'strerror', None) or message}") from error
 
 
 def to_rgb(image: Image.Image) -> Image.Image:
-    """RGB image, 8 bits, of an image of any mode; without its transparency.
+    """Converts an image of any mode to 8-bit RGB; transparency is dropped.
 
-    Raises ValueError for floating-point pixels, which say nothing about what is white.
+    Raises ValueError for floating-point pixels, whose white level is unknown.
     """
     if image.mode == "F":
         raise ValueError("floating-point pixels, expected 8 or 16 bits")
     if image.mode.startswith("I"):
-        # Pillow itself would clip 16 bits, so that nearly all is white.
+        # Pillow would clip 16-bit values at 255, which makes almost every pixel white.
         image = Image.fromarray(np.clip(np.asarray(image) >> 8, 0, 255).astype(np.uint8))
     return image.convert("RGB")
 
 
 class Geometry(NamedTuple):
-    """How a frame gets its training size: cut out `crop` (left, top, width, height), resize, keep the upper rows."""
+    """How frames get their training size: crop to `crop` (left, top, width, height), resize, keep the top rows."""
 
     width: int
     height: int
@@ -40,17 +73,20 @@ class Geometry(NamedTuple):
     crop: tuple[int, int, int, int] | None = None
 
     def apply(self, image: Image.Image) -> Image.Image:
-        """RGB image [kept_height, width]; resized bilinearly with antialiasing, as the release does."""
+        """Turns an RGB image into one [kept_height, width]; bilinear with antialiasing, as in the release.
+
+        Raises ValueError if the image is smaller than the crop.
+        """
         if self.crop:
             left, top, width, height = self.crop
             if left + width > image.width or top + height > image.height:
-                raise ValueError(f"{image.width}x{image.height} pixels do not hold the crop {self.crop}")
+                raise ValueError(f"{image.width}x{image.height} pixels are too few for the crop {self.crop}")
             image = image.crop((left, top, left + width, top + height))
-        resized = to_rgb(image).resize((self.width, self.height), Image.Resampling.BILINEAR)
+        resized = image.resize((self.width, self.height), Image.Resampling.BILINEAR)
         return resized.crop((0, 0, self.width, self.kept_height)) if self.kept_height < self.height else resized
 
     def scale(self, intrinsics: Intrinsics, full_size: tuple[int, int]) -> Intrinsics:
-        """The intrinsics of the result, given those of a frame of `full_size` (width, height)."""
+        """The intrinsics after `apply`, given those of a frame of `full_size` (width, height)."""
         left, top, width, height = self.crop or (0, 0, *full_size)
         zoom_x, zoom_y = self.width / width, self.height / height
         fx, fy, cx, cy = intrinsics
@@ -58,7 +94,7 @@ class Geometry(NamedTuple):
 
 
 class LoadedFrame(NamedTuple):
-    """A frame at training size, with the (width, height) that it had."""
+    """A frame at training size, with its original (width, height)."""
 
     name: str
     image: Image.Image
@@ -66,7 +102,7 @@ class LoadedFrame(NamedTuple):
 
 
 def load_frames(frames: tuple[Frame, ...], geometry: Geometry, notes: list[Note]) -> Iterator[LoadedFrame | None]:
-    """Decodes the frames of one sequence in order and resizes them; None for a damaged one, which goes to `notes`."""
+    """Decodes and resizes the frames of one sequence in order; yields None and adds a note for a damaged frame."""
     read = _read_images if frames[0].video_index is None else read_video
     with contextlib.closing(read(frames, notes)) as pictures:
         for frame, picture in zip(frames, pictures):
@@ -74,23 +110,21 @@ def load_frames(frames: tuple[Frame, ...], geometry: Geometry, notes: list[Note]
             if picture:
                 try:
                     loaded = LoadedFrame(frame.name, geometry.apply(picture), picture.size)
-                except DECODE_ERRORS as error:
-                    notes.append(_damaged(frame, error))
+                except ValueError as error:
+                    notes.append(_damaged(f"{frame.path}: {error}"))
             yield loaded
 
 
 def _read_images(frames: tuple[Frame, ...], notes: list[Note]) -> Generator[Image.Image | None, None, None]:
     for frame in frames:
         try:
-            with Image.open(frame.path) as image:
-                image.load()
-        except DECODE_ERRORS as error:
-            notes.append(_damaged(frame, error))
+            image = open_image(frame.path)
+        except UserError as error:
+            notes.append(_damaged(str(error)))
             yield None
         else:
             yield image
 
 
-def _damaged(frame: Frame, error: Exception) -> Note:
-    reason = " ".join(str(error).replace(repr(frame.path), "").split())
-    return Note("damaged frame", f"{frame.path}: {reason}", lost=True)
+def _damaged(what: str) -> Note:
+    return Note("damaged frame", what, lost=True)

@@ -1,7 +1,7 @@
 """KITTI odometry: sequences/<two digits>/image_2/<six digits>.png and calib.txt.
 
-As in the 2017 release, training takes the left colour camera of sequences 00 to 08, and a folder of the output has
-its sequence's name, e.g. 04/000012.jpg.
+As in the 2017 release, training uses the left colour camera of sequences 00 to 08, and output folders are named after
+the sequence, e.g. 04/000012.jpg.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ TRAIN_SEQUENCES = tuple(f"{number:02d}" for number in range(9))
 
 
 def list_kitti_odom(dataset_dir: str, selection: Selection) -> Listing:
-    """The training sequences; what is missing becomes a note."""
+    """Lists the training sequences; missing data becomes a note."""
     listing = Listing()
     for name in TRAIN_SEQUENCES:
         folder = os.path.join(dataset_dir, "sequences", name)

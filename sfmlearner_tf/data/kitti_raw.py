@@ -14,9 +14,10 @@ CAMERAS = ("02", "03")
 
 
 def list_kitti_raw(dataset_dir: str, selection: Selection, held_out: Collection[str] | None = None) -> Listing:
-    """Both colour cameras of every drive; where `held_out` scenes are given, of the five published dates without those.
+    """Lists both colour cameras of every drive.
 
-    What is missing (date, calibration, camera, frame) becomes a note.
+    held_out: scenes to leave out of the five published dates; None takes every date and drive that is there.
+    Missing data (date, calibration, camera, frame) becomes a note.
     """
     listing = Listing()
     for date in _dates(dataset_dir) if held_out is None else DATES:
@@ -66,7 +67,7 @@ def _add_camera(
 
 
 def numbered_images(folder: str) -> dict[int, Frame]:
-    """The images of a folder whose names are numbers, by number; none where there is no such folder."""
+    """The images of a folder whose names are numbers, by number; empty if there is no such folder."""
     if not os.path.isdir(folder):
         return {}
     stems = ((*os.path.splitext(name), name) for name in sorted(os.listdir(folder)))
@@ -82,4 +83,4 @@ def note_missing_frames(listing: Listing, folder: str, frames: Collection[int]) 
     missing = max(frames) - min(frames) + 1 - len(frames)
     if missing:
         first = next(number for number in range(min(frames), max(frames)) if number not in frames)
-        listing.note("missing frames", f"{folder}, the first of them {first}", number=missing)
+        listing.note("missing frames", f"{folder}, the first is {first}", number=missing)

@@ -16,15 +16,15 @@ from scipy.spatial.transform import Rotation
 from sfmlearner_tf.data.files import write_whole
 
 FRAME_SECONDS = 0.1
-# How far x_cam lies from x_cam0, metres: camera 2 is 0.06 m left of camera 0 and 0.54 m left of camera 3.
+# x_cam - x_cam0 of a point, metres: camera 2 is 0.06 m left of camera 0 and 0.54 m left of camera 3.
 _CAMERA_SHIFT_M = {0: 0.0, 1: -0.54, 2: 0.06, 3: -0.48}
 _EARTH_RADIUS_M = 6378137.0
-_ORIGIN = (49.0, 8.4, 115.0)  # latitude and longitude in degrees, altitude in metres, of a drive's first frame
+_ORIGIN = (49.0, 8.4, 115.0)  # a drive's first frame: latitude and longitude in degrees, altitude in metres
 _GRAVITY = 9.81
-# Small rotations on every joint of the chain, as in the real car: a reader that forgets one of them gets wrong numbers.
+# A small rotation between any two sensors, as on the real car: code that forgets one of them gets wrong numbers.
 _RECTIFY = Rotation.from_euler("xyz", [0.0042, 0.0074, -0.0098]).as_matrix()
 _AXES = np.array([[0.0, -1, 0], [0, 0, -1], [1, 0, 0]])  # velo (forward, left, up) as camera (right, down, forward)
-# World (x right, y down, z forward) as east, north, up: the street starts eastwards.
+# World (x right, y down, z forward) to east, north, up: the street starts eastwards.
 _enu_R_world = np.array([[0.0, 0, 1], [-1, 0, 0], [0, -1, 0]])
 
 
@@ -46,19 +46,19 @@ cam2_T_velo = cam2_T_cam0 @ cam0_T_velo
 
 
 def write_text(path: str, text: str) -> None:
-    """Writes a text file, whole or not at all."""
+    """Writes a text file atomically."""
     write_whole(path, text.encode())
 
 
 def png_bytes(image: np.ndarray) -> bytes:
-    """A picture [H, W] or [H, W, 3], uint8 or uint16, as PNG; compressed lightly, which is several times faster."""
+    """Encodes an image [H, W] or [H, W, 3], uint8 or uint16, as PNG; low compression is several times faster."""
     buffer = io.BytesIO()
     imageio.imwrite(buffer, image, format="png", compress_level=1)
     return buffer.getvalue()
 
 
 def depth_png_bytes(depth_m: np.ndarray) -> bytes:
-    """Depth [H, W] in metres as KITTI's annotated depth: uint16, 256 steps a metre; 0: unknown, or beyond 255.99 m."""
+    """KITTI's annotated depth from depth [H, W] in metres: uint16, 256 per metre, 0 where unknown or above 255.99 m."""
     steps = np.rint(depth_m * 256)
     return png_bytes(np.where(steps < 2**16, steps, 0).astype(np.uint16))
 
@@ -84,8 +84,8 @@ def cam_to_cam_text(intrinsics: np.ndarray, height: int, width: int) -> str:
 
 def velo_to_cam_text() -> str:
     """calib_velo_to_cam.txt of KITTI raw: from the lidar to camera 0 before rectification."""
-    nought = _numbers(np.zeros(2))
-    return _rigid_text(cam_T_velo) + f"delta_f: {nought}\ndelta_c: {nought}\n"
+    zeros = _numbers(np.zeros(2))
+    return _rigid_text(cam_T_velo) + f"delta_f: {zeros}\ndelta_c: {zeros}\n"
 
 
 def imu_to_velo_text() -> str:
@@ -100,7 +100,7 @@ def odometry_calibration_text(intrinsics: np.ndarray) -> str:
 
 
 def odometry_poses_text(world_T_cam2: np.ndarray) -> str:
-    """poses/NN.txt of KITTI odometry: one row of 12 numbers a frame, camera 0's pose in its own first frame.
+    """poses/NN.txt of KITTI odometry: one row of 12 numbers per frame, camera 0's pose relative to its first frame.
 
     Args:
       world_T_cam2: [n, 4, 4].
@@ -116,16 +116,16 @@ def times_text(frames: int) -> str:
 
 
 def timestamps_text(date: str, frames: int, late_s: float = 0.0) -> str:
-    """timestamps.txt of KITTI raw: `2011-09-26 12:00:00.100000000` a frame, for the date "2011_09_26"."""
+    """timestamps.txt of KITTI raw: `2011-09-26 12:00:00.100000000` per frame, for the date "2011_09_26"."""
     start = datetime.datetime.strptime(date, "%Y_%m_%d").replace(hour=12)
     moments = (start + datetime.timedelta(seconds=number * FRAME_SECONDS + late_s) for number in range(frames))
     return "".join(f"{moment:%Y-%m-%d %H:%M:%S.%f}000\n" for moment in moments)
 
 
 def oxts_texts(world_T_cam2: np.ndarray) -> list[str]:
-    """oxts/data/*.txt of KITTI raw: the 30 numbers of the inertial unit in each frame.
+    """oxts/data/*.txt of KITTI raw: the 30 numbers of the GPS/IMU unit for each frame.
 
-    KITTI's Mercator projection of latitude and longitude, with yaw, pitch and roll, gives the poses back.
+    KITTI's Mercator projection of latitude and longitude, with yaw, pitch and roll, recovers the poses.
 
     Args:
       world_T_cam2: [n, 4, 4].
@@ -158,7 +158,7 @@ def oxts_texts(world_T_cam2: np.ndarray) -> list[str]:
 
 
 def _latitude_longitude_altitude(position: np.ndarray) -> np.ndarray:
-    """[n, 3] degrees, degrees, metres of positions [n, 3] east, north, up of the origin: KITTI's Mercator, inverted."""
+    """Inverts KITTI's Mercator projection: [n, 3] metres east, north, up to [n, 3] degrees, degrees, metres."""
     latitude, longitude, altitude_m = _ORIGIN
     scale = np.cos(np.radians(latitude))
     east = position[:, 0] / (scale * _EARTH_RADIUS_M)
@@ -174,7 +174,7 @@ def _per_second(values: np.ndarray) -> np.ndarray:
 
 
 def _spin(rotation: Rotation) -> np.ndarray:
-    """Angular rates [n, 3] rad/s about the unit's own axes up to the next frame; the last frame repeats them."""
+    """Angular rates [n, 3] rad/s about the unit's own axes, frame to frame; the last row repeats the one before it."""
     if len(rotation) == 1:
         return np.zeros((1, 3))
     turn = (rotation[:-1].inv() * rotation[1:]).as_rotvec() / FRAME_SECONDS
@@ -182,7 +182,7 @@ def _spin(rotation: Rotation) -> np.ndarray:
 
 
 def _projection(intrinsics: np.ndarray, camera: int) -> np.ndarray:
-    """[3, 4] from the rectified camera 0 to the pixels of a camera."""
+    """Projection [3, 4] from rectified camera 0 to the pixels of a camera."""
     return intrinsics @ np.concatenate([np.eye(3), [[_CAMERA_SHIFT_M[camera]], [0], [0]]], axis=-1)
 
 
@@ -191,5 +191,5 @@ def _rigid_text(matrix: np.ndarray) -> str:
 
 
 def _numbers(values: np.ndarray) -> str:
-    # Twelve digits, twice KITTI's: the calibration must not limit what is exact.
+    # Twelve digits, twice KITTI's: rounded calibration must not limit the exact poses and depth.
     return " ".join(f"{value:.12e}" for value in np.ravel(values))

@@ -1,4 +1,4 @@
-"""Camera poses of a KITTI raw drive, from its GPS/IMU recordings and the calibration of its day.
+"""Camera poses of a KITTI raw drive, from its GPS/IMU recordings and its date's calibration.
 
 Geiger et al., "Vision meets Robotics: The KITTI Dataset", IJRR 2013: positions by the Mercator projection.
 """
@@ -13,23 +13,23 @@ from scipy.spatial.transform import Rotation
 from sfmlearner_tf.errors import UserError
 
 EARTH_RADIUS_M = 6378137.0
-# Where they stand among the 30 numbers of a recording.
+# Indices among the 30 numbers of a recording.
 _LATITUDE, _LONGITUDE, _ALTITUDE, _ROLL, _PITCH, _YAW = range(6)
 
 
 def read_camera_poses(date_dir: str, drive: str, camera: str = "02") -> np.ndarray:
-    """The poses `world_T_cam` [n, 4, 4] of a camera, metres; the world is that of the first recording.
+    """The poses `world_T_cam` [n, 4, 4] of a camera, metres; the world frame is the IMU's at the first recording.
 
     Args:
-        date_dir: folder of the day, such as kitti_raw/2011_09_26, with the three calibration files.
+        date_dir: folder of the date, such as kitti_raw/2011_09_26, with the three calibration files.
         drive: such as 2011_09_26_drive_0001_sync; each of its frames must have a recording.
 
     Raises:
-        UserError: a file is missing or not as it must be.
+        UserError: a file is missing or malformed.
     """
     folder = os.path.join(date_dir, drive, "oxts", "data")
     if not os.path.isdir(folder):
-        raise UserError(f"{folder} not found: expected the drive's GPS/IMU recordings, one file a frame")
+        raise UserError(f"{folder} not found: expected the drive's GPS/IMU recordings, one file per frame")
     rows = [_read_numbers(os.path.join(folder, name), 30) for name in sorted(os.listdir(folder))]
     poses = convert_oxts(np.array(rows))
     cam_T_imu = _read_camera_T_imu(date_dir, camera)
@@ -37,7 +37,7 @@ def read_camera_poses(date_dir: str, drive: str, camera: str = "02") -> np.ndarr
 
 
 def convert_oxts(recordings: np.ndarray) -> np.ndarray:
-    """Recordings [n, 30] as poses `mercator_T_imu` [n, 4, 4], x east, y north, z up, metres."""
+    """Turns recordings [n, 30] into poses `mercator_T_imu` [n, 4, 4], x east, y north, z up, metres."""
     latitude, longitude = np.radians(recordings[:, _LATITUDE]), np.radians(recordings[:, _LONGITUDE])
     radius = EARTH_RADIUS_M * np.cos(latitude[0])
     poses = np.tile(np.eye(4), (len(recordings), 1, 1))

@@ -1,7 +1,7 @@
-"""Turns sequences into training examples in one pass: each frame is decoded and resized once, whatever the length.
+"""Turns sequences into training examples in one pass: each frame is decoded and resized once, for any seq_length.
 
 A sequence is cut into parts for the worker processes. A worker slides a window over its part, writes the examples in
-it, and hands back the first and last frames; of these the main process makes the few examples that lie across cuts.
+it, and returns the first and last frames; from these the main process makes the few examples that span two parts.
 """
 
 from __future__ import annotations
@@ -20,18 +20,18 @@ from tqdm import tqdm
 from sfmlearner_tf.data.files import write_whole
 from sfmlearner_tf.data.formatted import JPEG_QUALITY, Example, is_complete, write_example
 from sfmlearner_tf.data.frames import Geometry, LoadedFrame, load_frames
-from sfmlearner_tf.data.sequences import Note, Sequence, runs
+from sfmlearner_tf.data.sequences import FrameSequence, Note, runs
 from sfmlearner_tf.data.workers import ordered_map
 from sfmlearner_tf.errors import UserError
 
-# Long enough that the frames handed back are few, short enough that all workers are busy and the progress bar moves.
+# Frames. Long enough to return few of them, short enough to keep all workers busy and the progress bar moving.
 PART_LENGTH = 32
 OPTIONS_FILE = "prepared_with.json"
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """What is made of the frames, and where it goes."""
+    """How examples are made from frames, and where they are written."""
 
     dump_root: str
     seq_length: int
@@ -40,14 +40,14 @@ class Recipe:
 
 
 class Part(NamedTuple):
-    """A stretch of one sequence; `follows` where it goes on from the part before it."""
+    """A stretch of one sequence; `follows` if it continues the part before it."""
 
-    sequence: Sequence
+    sequence: FrameSequence
     follows: bool
 
 
 class Made(NamedTuple):
-    """What a worker hands back: the part's first and last seq_length - 1 frames, and what went wrong."""
+    """What a worker returns: the part's first and last seq_length - 1 frames, and notes on what went wrong."""
 
     first: list[LoadedFrame | None]
     last: list[LoadedFrame | None]
@@ -55,7 +55,7 @@ class Made(NamedTuple):
 
 
 def claim_folder(dump_root: str, options: Mapping[str, Any]) -> None:
-    """Records the options in the folder, so that no later run mixes in others. Raises UserError where they differ."""
+    """Records the options in the folder; raises UserError if it was prepared with different or unknown ones."""
     path = os.path.join(dump_root, OPTIONS_FILE)
     if not os.path.exists(path):
         if os.path.exists(os.path.join(dump_root, "train.txt")):
@@ -69,7 +69,7 @@ def claim_folder(dump_root: str, options: Mapping[str, Any]) -> None:
         return
     try:
         with open(path, encoding="utf-8") as file:
-            # Folders from before there was that option do not name it.
+            # Folders prepared before this option existed do not name it.
             found = {"jpeg_quality": JPEG_QUALITY, **json.load(file)}
     except (OSError, TypeError, ValueError) as error:
         raise UserError(f"{path}: expected the options of an earlier run, found: {error}") from None
@@ -77,12 +77,12 @@ def claim_folder(dump_root: str, options: Mapping[str, Any]) -> None:
         if found.get(name) != value:
             raise UserError(
                 f"--{name}: expected {found.get(name)!r}, with which {dump_root} was prepared, found {value!r} "
-                "(take another --dump_root for other options)"
+                "(use another --dump_root for other options)"
             )
 
 
-def unfinished(sequences: Iterable[Sequence], recipe: Recipe) -> list[Sequence]:
-    """The parts of the sequences whose examples are not there yet, or not whole."""
+def unfinished(sequences: Iterable[FrameSequence], recipe: Recipe) -> list[FrameSequence]:
+    """The parts of the sequences whose examples are missing or incomplete."""
     parts = []
     for sequence in sequences:
         if not os.path.isdir(os.path.join(recipe.dump_root, sequence.folder)):
@@ -95,10 +95,10 @@ def unfinished(sequences: Iterable[Sequence], recipe: Recipe) -> list[Sequence]:
     return parts
 
 
-def make_examples(sequences: list[Sequence], recipe: Recipe, num_threads: int = 1) -> Iterator[Note]:
-    """Makes every example of the sequences with `num_threads` worker processes, and yields what goes wrong on the way.
+def make_examples(sequences: list[FrameSequence], recipe: Recipe, num_threads: int = 1) -> Iterator[Note]:
+    """Makes every example of the sequences with `num_threads` worker processes; yields a note for whatever goes wrong.
 
-    A damaged frame or a file that cannot be written costs only the examples that it belongs to.
+    A damaged frame or a file that cannot be written costs only the examples it belongs to.
     """
     last: list[LoadedFrame | None] = []
     total = sum(len(sequence.frames) for sequence in sequences)
@@ -115,10 +115,10 @@ def make_examples(sequences: list[Sequence], recipe: Recipe, num_threads: int = 
             progress.update(len(part.sequence.frames))
 
 
-def _parts(sequences: Iterable[Sequence], seq_length: int) -> Iterator[Part]:
+def _parts(sequences: Iterable[FrameSequence], seq_length: int) -> Iterator[Part]:
     for sequence in sequences:
         length = len(sequence.frames)
-        # A video is read from its beginning, so that it is not cut.
+        # A video can only be read from its beginning, so it stays whole.
         count = 1 if sequence.is_video else max(1, length // max(PART_LENGTH, seq_length))
         for index in range(count):
             frames = sequence.frames[length * index // count : length * (index + 1) // count]
@@ -139,7 +139,7 @@ def _make_part(part: Part, recipe: Recipe) -> Made:
     return Made(first, list(window)[-reach:], notes)
 
 
-def _make_example(window: list[LoadedFrame | None], sequence: Sequence, recipe: Recipe) -> list[Note]:
+def _make_example(window: list[LoadedFrame | None], sequence: FrameSequence, recipe: Recipe) -> list[Note]:
     loaded = [frame for frame in window if frame]
     if len(loaded) < len(window):
         return []

@@ -1,4 +1,4 @@
-"""What every source of recordings yields: sequences of neighbouring frames, and notes on what is missing."""
+"""What every dataset is listed as: sequences of consecutive frames, and notes on what is missing."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class Intrinsics(NamedTuple):
 
 
 class Frame(NamedTuple):
-    """One frame, not yet decoded: its `name` in the output, and the `path` of the image or the video that holds it."""
+    """One frame, not yet decoded: its `name` in the output and the `path` of its image or video."""
 
     name: str
     path: str
@@ -28,7 +28,7 @@ class Frame(NamedTuple):
 
 
 class Note(NamedTuple):
-    """Something that the user should know; `lost` where data is damaged or could not be written, not merely absent."""
+    """Something the user should know; `lost` if data is damaged or could not be written, not just absent."""
 
     kind: str
     what: str
@@ -37,10 +37,10 @@ class Note(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Sequence:
-    """Frames of one camera in temporal order, each the neighbour of the next.
+class FrameSequence:
+    """Consecutive frames of one camera in temporal order.
 
-    `folder` is the output's, `recording` what lists of static frames call it; `intrinsics` are in pixels at full size.
+    folder: in the output. recording: its name in lists of static frames. intrinsics: pixels, at full size.
     """
 
     folder: str
@@ -57,8 +57,8 @@ class Sequence:
         half = seq_length // 2
         return [Example(self.folder, frame.name) for frame in self.frames[half : len(self.frames) - half]]
 
-    def cut(self, first: int, stop: int, seq_length: int) -> Sequence:
-        """The part that yields the examples first .. stop-1."""
+    def cut(self, first: int, stop: int, seq_length: int) -> FrameSequence:
+        """The part with the examples first .. stop - 1."""
         return replace(self, frames=self.frames[first : stop + seq_length - 1])
 
 
@@ -72,9 +72,9 @@ class Selection:
 
 @dataclass
 class Listing:
-    """What a dataset holds."""
+    """The contents of a dataset."""
 
-    sequences: list[Sequence] = field(default_factory=list)
+    sequences: list[FrameSequence] = field(default_factory=list)
     notes: list[Note] = field(default_factory=list)
 
     def note(self, kind: str, what: str, lost: bool = False, number: int = 1) -> None:
@@ -89,21 +89,21 @@ class Listing:
         selection: Selection,
         step: int = 1,
     ) -> None:
-        """Adds the frames of one camera, given by number, as sequences in which each number is `step` above the last.
+        """Adds the frames of one camera, given by number, as sequences in which the numbers rise by `step`.
 
-        Static frames of `recording` are left out. Missing numbers part two sequences, unless gaps are allowed.
+        Leaves out the static frames of `recording`. Splits at missing numbers, unless gaps are allowed.
         """
         kept = sorted(frames.keys() - set(selection.static.get(recording, ())))
         if len(kept) < len(frames):
             self.note("static frames left out", folder, number=len(frames) - len(kept))
         self.sequences += [
-            Sequence(folder, recording, tuple(frames[number] for number in run), intrinsics)
+            FrameSequence(folder, recording, tuple(frames[number] for number in run), intrinsics)
             for run in runs(kept, step, selection.allow_gaps)
         ]
 
 
 def runs(numbers: list[int], step: int = 1, allow_gaps: bool = False) -> Iterator[list[int]]:
-    """Cuts rising numbers into stretches in which each is `step` above the last one; with allow_gaps, or more."""
+    """Splits ascending numbers into runs that rise by `step`; with allow_gaps, by `step` or a multiple of it."""
     phases = defaultdict(list)
     for number in numbers:
         phases[number % step].append(number)
@@ -113,8 +113,8 @@ def runs(numbers: list[int], step: int = 1, allow_gaps: bool = False) -> Iterato
             yield phase[first:stop]
 
 
-def shard(sequences: list[Sequence], seq_length: int, index: int, count: int) -> list[Sequence]:
-    """Part `index` (1 .. count) of the work: an equal share of the examples, with the frames that they need."""
+def shard(sequences: list[FrameSequence], seq_length: int, index: int, count: int) -> list[FrameSequence]:
+    """Shard `index` (1 .. count): an equal share of the examples, with the frames they need."""
     total = sum(len(sequence.frames) - seq_length + 1 for sequence in sequences)
     first, stop = total * (index - 1) // count, total * index // count
     parts, offset = [], 0

@@ -1,6 +1,6 @@
-"""Which KITTI scenes are held out for testing, and which frames show no camera motion.
+"""The KITTI scenes that are held out for testing, and the frames without camera motion.
 
-The tables beside this file are compact: a scene is a drive's name without `_sync`, and "3 7-9" stands for 3, 7, 8, 9.
+In the CSV tables beside this file a scene is a drive's name without `_sync`, and "3 7-9" means 3, 7, 8, 9.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from sfmlearner_tf.errors import UserError
 
 
 def held_out_scenes(split: str) -> list[str]:
-    """The scenes that `split` ("eigen" or "stereo") holds out, e.g. "2011_09_26_drive_0117"."""
+    """The scenes held out by `split` ("eigen" or "stereo"), e.g. "2011_09_26_drive_0117"."""
     return [scene for name, scene in _rows("test_scenes.csv") if name == split]
 
 
@@ -23,9 +23,9 @@ def static_frames() -> dict[str, list[int]]:
 
 
 def read_static_frames(path: str) -> dict[str, list[int]]:
-    """Reads a list of static frames, one `<date> <drive> <frame>` a line as the release has them; the date is not used.
+    """Reads a list of static frames in the release's format, `<date> <drive> <frame>` per line; the date is ignored.
 
-    Raises UserError for a file that cannot be read and for a line of another shape.
+    Raises UserError if the file cannot be read or a line has another format.
     """
     try:
         lines = Path(path).read_text(encoding="utf-8").splitlines()

@@ -1,4 +1,4 @@
-"""Which frames show no camera motion: by the vehicle's speed where it was recorded, else by optical flow."""
+"""Finds frames without camera motion, from the recorded vehicle speed if there is one, else from optical flow."""
 
 from __future__ import annotations
 
@@ -10,24 +10,24 @@ from typing import Callable
 import numpy as np
 
 from sfmlearner_tf.data.frames import Geometry, load_frames
-from sfmlearner_tf.data.sequences import Frame, Note, Sequence
+from sfmlearner_tf.data.sequences import Frame, FrameSequence, Note
 from sfmlearner_tf.errors import UserError
 
-# Small pictures suffice for the mean flow, and are what makes it affordable. Flow is told at the usual training width.
+# Small images suffice for the mean flow and make it affordable. Flow is reported at the usual training width.
 FLOW_GEOMETRY = Geometry(width=104, height=32, kept_height=32)
-TOLD_WIDTH = 416
+REPORTED_WIDTH = 416
 # Columns of KITTI's oxts files: forward and leftward velocity.
 VELOCITY_COLUMNS = (8, 9)
 
 
-def find_static(sequence: Sequence, max_speed: float, max_flow: float) -> tuple[list[int], list[Note]]:
-    """Numbers of the frames of a sequence without camera motion, and notes on damaged ones.
+def find_static(sequence: FrameSequence, max_speed: float, max_flow: float) -> tuple[list[int], list[Note]]:
+    """The numbers of the frames without camera motion, and notes on damaged frames.
 
     Args:
-      max_speed: m/s; a slower frame is static. Decides where KITTI raw's oxts files are there for every frame.
-      max_flow: pixels at a width of 416; a frame is static where the mean optical flow to the next one is smaller.
+      max_speed: m/s; a slower frame is static. Used if every frame has an oxts file of KITTI raw.
+      max_flow: pixels at a width of 416; otherwise a frame with a smaller mean optical flow to the next is static.
 
-    Raises UserError where flow is needed and scikit-image is not installed.
+    Raises UserError if flow is needed and scikit-image is not installed.
     """
     notes: list[Note] = []
     motions, limit = [_speed(frame) for frame in sequence.frames], max_speed
@@ -38,7 +38,7 @@ def find_static(sequence: Sequence, max_speed: float, max_flow: float) -> tuple[
 
 
 def _speed(frame: Frame) -> float | None:
-    """Speed in m/s by the oxts file beside a frame of KITTI raw; None where there is none."""
+    """Speed in m/s from the oxts file of a KITTI raw frame; None if there is no valid one."""
     drive = os.path.dirname(os.path.dirname(os.path.dirname(frame.path)))
     try:
         with open(os.path.join(drive, "oxts", "data", f"{frame.name}.txt"), encoding="utf-8") as file:
@@ -48,13 +48,13 @@ def _speed(frame: Frame) -> float | None:
         return None
 
 
-def _flows(sequence: Sequence, notes: list[Note]) -> list[float | None]:
-    """Mean length of the optical flow from each frame to the next, in pixels at TOLD_WIDTH; None where one is damaged.
+def _flows(sequence: FrameSequence, notes: list[Note]) -> list[float | None]:
+    """Mean length of the optical flow from each frame to the next, pixels at REPORTED_WIDTH; None if either is damaged.
 
-    The last frame takes the flow towards it.
+    The last frame gets the flow from the frame before it.
     """
     flow = _optical_flow()
-    scale = TOLD_WIDTH / FLOW_GEOMETRY.width
+    scale = REPORTED_WIDTH / FLOW_GEOMETRY.width
     flows: list[float | None] = []
     before = None
     for position, frame in enumerate(load_frames(sequence.frames, FLOW_GEOMETRY, notes)):
@@ -67,7 +67,7 @@ def _flows(sequence: Sequence, notes: list[Note]) -> list[float | None]:
 
 
 def _optical_flow() -> Callable[..., np.ndarray]:
-    """A function of two grey images [H, W] in [0, 1] that gives the flow [2, H, W] in pixels."""
+    """A function from two grey images [H, W] in [0, 1] to the flow [2, H, W] in pixels."""
     try:
         from skimage.registration import optical_flow_tvl1
     except ImportError:
@@ -75,5 +75,5 @@ def _optical_flow() -> Callable[..., np.ndarray]:
             "optical flow, for recordings without oxts: expected the package scikit-image, found none "
             "(pip install 'sfmlearner_tf[static]')"
         ) from None
-    # A few rounds: only the mean over the image counts.
+    # Few iterations: only the mean over the image matters.
     return functools.partial(optical_flow_tvl1, num_warp=3, num_iter=8)

@@ -1,7 +1,7 @@
-"""A generated street: what stands in it and how the camera drives through it.
+"""A generated street: its geometry, and the path of the camera through it.
 
-World frame: x right, y down, z forward, metres; the ground is the plane y = 0. Everything that stands in the street is
-made of flat rectangles, so a ray meets it in closed form (`synthetic_render.py`), and depth and poses are exact.
+World frame: x right, y down, z forward, metres; the ground is the plane y = 0. All objects are made of flat rectangles,
+so ray intersections have a closed form (`synthetic_render.py`), and depth and poses are exact.
 """
 
 from __future__ import annotations
@@ -26,20 +26,20 @@ from sfmlearner_tf.data.synthetic_texture import Waves, make_waves
 
 CAMERA_HEIGHT_M = 1.65
 MEAN_STEP_M = 0.35
-_BEHIND_M, _AHEAD_M = 15.0, 150.0  # how far the street goes on behind the first and before the last camera
+_BEHIND_M, _AHEAD_M = 15.0, 150.0  # how far the street extends behind the first and beyond the last camera
 
 
 class Faces(NamedTuple):
-    """F flat rectangles, seen from outside: `corner` + s * `edge_s` + t * `edge_t` with s and t in [0, 1].
+    """F flat rectangles, visible from outside: `corner` + s * `edge_s` + t * `edge_t` with s and t in [0, 1].
 
-    Face 0 is the ground, which has no end.
+    Face 0 is the ground, an infinite plane.
     """
 
     corner: np.ndarray  # [F, 3] world, metres
     edge_s: np.ndarray  # [F, 3]
     edge_t: np.ndarray  # [F, 3]; the cross product edge_s x edge_t points out of the object
-    texture_shift: np.ndarray  # [F, 2] metres, where on the endless texture the corner lies
-    colour: np.ndarray  # [F, 4, 3]: the mean, the change by the fine pattern, by the coarse tint, by windows; of 255
+    texture_shift: np.ndarray  # [F, 2] metres, position of the corner on the infinite texture
+    colour: np.ndarray  # [F, 4, 3] of 255: mean, and the amplitudes of fine pattern, coarse tint and windows
 
 
 class Scene(NamedTuple):
@@ -51,7 +51,7 @@ class Scene(NamedTuple):
     path: Path
     faces: Faces
     waves: Waves
-    sky: np.ndarray  # [2, 3]: colour at the horizon and at the zenith, of 255
+    sky: np.ndarray  # [2, 3] of 255: colour at the horizon and at the zenith
 
 
 class _Box(NamedTuple):
@@ -66,9 +66,9 @@ class _Box(NamedTuple):
 
 
 def make_scene(seed: int, frames: int = 50) -> Scene:
-    """The street of this seed, long enough for a drive of `frames` frames. Equal arguments give the equal scene.
+    """The street of this seed, long enough for a drive of `frames` frames. Equal arguments give equal scenes.
 
-    Road width, houses, set-backs, gaps, things at the roadside, colours and textures all differ by seed.
+    Road width, houses, set-backs, gaps, roadside objects, colours and textures all depend on the seed.
     """
     rng = np.random.default_rng([seed, 0])
     path = make_path(rng, start_m=-_BEHIND_M, end_m=1.2 * MEAN_STEP_M * frames + _AHEAD_M)
@@ -87,10 +87,10 @@ def make_scene(seed: int, frames: int = 50) -> Scene:
 
 
 def trajectory(scene: Scene, frames: int | None = None) -> np.ndarray:
-    """world_T_cam [n, 4, 4] float64 of the left camera in `frames` frames (all of the scene's, if not given).
+    """world_T_cam [n, 4, 4] float64 of the left camera in `frames` frames (default: all of the scene's).
 
-    About 0.35 m a frame along the road, a little to one side of its middle, with slow changes of speed, a sway and the
-    slight nodding of a car. Raises ValueError for more frames than the scene was made for.
+    About 0.35 m per frame along the road, slightly off its centre line, with slow changes of speed and the small sway,
+    pitch, roll and bob of a car. Raises ValueError for more frames than the scene was made for.
     """
     frames = scene.frames if frames is None else frames
     if not 1 <= frames <= scene.frames:
@@ -110,13 +110,13 @@ def trajectory(scene: Scene, frames: int | None = None) -> np.ndarray:
 
 
 def intrinsics(height: int, width: int) -> np.ndarray:
-    """The camera matrix [3, 3] float64 in pixels, of KITTI's angle of view; pixel centres have whole coordinates."""
+    """The camera matrix [3, 3] float64 in pixels, with KITTI's field of view; pixel centres at integer coordinates."""
     fx = 0.58 * width
     return np.array([[fx, 0, 0.49 * width], [0, 1.02 * fx, 0.46 * height], [0, 0, 1]])
 
 
 def _roadside(rng: np.random.Generator, path: Path, road_half_width_m: float, side: int) -> list[_Box]:
-    """What stands on one side of the road (-1 left, 1 right): lots with houses, pavement, things, houses behind."""
+    """The objects on one side of the road (-1 left, 1 right): houses, pavement, houses behind, and roadside things."""
     boxes = []
     start_m, end_m = path.length_m[0], path.length_m[-1]
     pavement_m = rng.uniform(1.5, 4.0)
@@ -144,7 +144,7 @@ def _roadside(rng: np.random.Generator, path: Path, road_half_width_m: float, si
     return boxes
 
 
-# Length along the road, width, height, in metres: cars, a van, a kiosk, a hedge, a container, a billboard.
+# Length along the road, width, height, metres: two cars, a van, a kiosk, a hedge, a container, a billboard.
 _THINGS = np.array(
     [
         [4.2, 1.8, 1.5],
@@ -166,14 +166,14 @@ class _Roadside(NamedTuple):
     length_m: float
 
     def box(self, inner_m: float, length_m: float, width_m: float, height_m: float, kind: str) -> _Box:
-        """A box whose near side is `inner_m` from the middle of the road."""
+        """A box whose near side is `inner_m` from the centre line."""
         position, yaw_rad = at(self.path, self.length_m)
         centre = position + self.side * (inner_m + width_m / 2) * right(yaw_rad)
         return _Box(centre, float(yaw_rad), length_m / 2, width_m / 2, height_m, kind)
 
 
 def _distance_to_path(box: _Box, path: Path) -> float:
-    """The smallest distance on the ground from the middle of the road to the box; 0 inside it."""
+    """The smallest distance on the ground from the centre line to the box; 0 if the line crosses it."""
     to_path = path.position - box.centre
     along = np.abs(to_path @ forward(box.yaw_rad)) - box.half_length_m
     across = np.abs(to_path @ right(box.yaw_rad)) - box.half_width_m
@@ -183,7 +183,7 @@ def _distance_to_path(box: _Box, path: Path) -> float:
 def _make_faces(rng: np.random.Generator, boxes: list[_Box]) -> Faces:
     sun = forward(rng.uniform(-np.pi, np.pi))
     shift = rng.uniform(-100, 100, 2)
-    # The ground's edges are one metre long: its texture is laid out in metres, as on every other face.
+    # The ground's edges are one metre long, because textures are laid out in metres on every face.
     x, z = np.array([1.0, 0.0, 0.0]), np.array([0.0, 0.0, 1.0])
     parts = [Faces(np.zeros(3), x, z, shift, _colour(rng, "ground"))]
     for box in boxes:
@@ -192,7 +192,7 @@ def _make_faces(rng: np.random.Generator, boxes: list[_Box]) -> Faces:
 
 
 def _box_faces(box: _Box, shift: np.ndarray, colour: np.ndarray, sun: np.ndarray) -> list[Faces]:
-    """The four sides and the top, each a `Faces` without its first axis; their light depends on where they look."""
+    """The four sides and the top, each a `Faces` without its first axis; sides that face the sun are brighter."""
     faces = []
     for number in range(4):
         yaw_rad = box.yaw_rad + number * np.pi / 2
@@ -200,7 +200,7 @@ def _box_faces(box: _Box, shift: np.ndarray, colour: np.ndarray, sun: np.ndarray
         out_m, half_m = (box.half_length_m, box.half_width_m)[:: 1 if number % 2 == 0 else -1]
         corner = _raise(box.centre + out_m * out - half_m * aside, box.height_m)
         light = 0.82 + 0.25 * float(out @ sun)
-        # The patterns of neighbouring sides do not continue each other, so that an edge is seen.
+        # A different part of the texture on every side makes the edges visible.
         down = np.array([0.0, box.height_m, 0.0])
         faces.append(Faces(corner, _raise(2 * half_m * aside), down, shift + 7.3 * number, colour * light))
     along, across = box.half_length_m * forward(box.yaw_rad), box.half_width_m * right(box.yaw_rad)
@@ -210,18 +210,18 @@ def _box_faces(box: _Box, shift: np.ndarray, colour: np.ndarray, sun: np.ndarray
 
 
 def _raise(ground: np.ndarray, height_m: float = 0.0) -> np.ndarray:
-    """[3] world of a point or vector [2] on the ground."""
+    """World coordinates [3] of a point or vector [2] on the ground."""
     return np.array([ground[0], -height_m, ground[1]])
 
 
 class _Paint(NamedTuple):
-    """Ranges that a kind of surface takes its colours from; contrasts are standard deviations, of 255."""
+    """Colour ranges of a kind of surface; contrast and tint are standard deviations, of 255."""
 
     saturation: tuple[float, float]
     value: tuple[float, float]
     contrast: tuple[float, float]
     tint: float
-    window: float = 0.0  # how much darker the darkest windows are
+    window: float = 0.0  # how much darker the darkest windows are, of 255
 
 
 _PAINT = {
@@ -233,7 +233,7 @@ _PAINT = {
 
 
 def _colour(rng: np.random.Generator, kind: str) -> np.ndarray:
-    """[4, 3], as `Faces.colour` holds it."""
+    """A random `Faces.colour` [4, 3]."""
     paint = _PAINT[kind]
     mean = 255 * np.array(colorsys.hsv_to_rgb(rng.uniform(), rng.uniform(*paint.saturation), rng.uniform(*paint.value)))
     pattern = rng.uniform(*paint.contrast) * (0.6 + 0.8 * mean / mean.max())

@@ -1,4 +1,4 @@
-"""A data set of generated streets on disk, in the official layouts of KITTI raw and KITTI odometry."""
+"""Writes generated streets in the official layouts of KITTI raw and KITTI odometry."""
 
 from __future__ import annotations
 
@@ -20,21 +20,21 @@ from sfmlearner_tf.data.synthetic_options import Drive, SyntheticKitti, check, c
 from sfmlearner_tf.data.synthetic_render import render_depth, render_image, scan
 from sfmlearner_tf.errors import UserError
 
-# 64 beams from 2 degrees above to 24.8 below the horizon, as the real lidar's; only the sector before the car.
+# 64 beams from 2 degrees above to 24.8 below the horizon, as in the real lidar; only the sector ahead of the car.
 _AZIMUTH_RAD = np.radians(np.arange(-52, 52.25, 0.5))
 _ELEVATION_RAD = np.radians(np.linspace(-24.8, 2.0, 64))
 
 
 def write_dataset(output_dir: str, options: SyntheticKitti, processes: int) -> int:
-    """Renders what is not there yet; a frame's files are the same bytes whatever the number of processes.
+    """Renders the missing files; their bytes do not depend on the number of processes.
 
-    Files appear whole or not at all, so a run that was stopped is taken up where it ended.
+    Files are written atomically, so running it again resumes a stopped run.
 
     Returns:
-      The number of frames rendered (the two pictures of a stereo pair are one frame).
+      The number of frames rendered (a stereo pair counts as one).
 
     Raises:
-      UserError: a value out of range, a folder that cannot be written, or one that holds a data set of other options.
+      UserError: an option is out of range, or the folder cannot be written or holds a data set with other options.
     """
     check(options)
     claim_folder(output_dir, options)
@@ -67,18 +67,18 @@ class _Task(NamedTuple):
 
 @contextlib.contextmanager
 def _map(processes: int) -> Iterator[Callable]:
-    """A `map` over that many processes, in no particular order."""
+    """A `map` over so many processes, whose results come in any order."""
     if processes == 1:
         yield map
         return
-    # Fresh interpreters: a fork of a program that has loaded TensorFlow may hang.
+    # Spawned, because a fork may hang after TensorFlow is loaded.
     with _one_thread_each(), multiprocessing.get_context("spawn").Pool(processes, _leave_interrupt_to_parent) as pool:
         yield functools.partial(pool.imap_unordered, chunksize=5)
 
 
 @contextlib.contextmanager
 def _one_thread_each() -> Iterator[None]:
-    """Processes started in here get no helper threads for small matrices, which would take each other's cores."""
+    """Processes started in this context run BLAS on one thread, so that they do not compete for cores."""
     before = os.environ.get("OPENBLAS_NUM_THREADS")
     os.environ["OPENBLAS_NUM_THREADS"] = "1"
     try:
@@ -101,7 +101,7 @@ def _write_missing(files: dict[str, Callable[[], str]]) -> None:
 
 
 def _scene_files(output_dir: str, options: SyntheticKitti, drive: Drive) -> dict[str, Callable[[], str]]:
-    """The files of a drive that are not of one frame, and what goes into each."""
+    """The files of a drive as a whole, each with the function that makes its text."""
     camera = intrinsics(options.img_height, options.img_width)
     frames = options.frames_per_scene
     files: dict[str, Callable[[], str]] = {}
@@ -128,7 +128,7 @@ def _scene_files(output_dir: str, options: SyntheticKitti, drive: Drive) -> dict
 def _frame_files(
     output_dir: str, options: SyntheticKitti, drive: Drive, frame: int
 ) -> dict[str, Callable[[_View], bytes]]:
-    """The files of one frame, and what goes into each."""
+    """The files of one frame, each with the function that makes its content."""
     files: dict[str, Callable[[_View], bytes]] = {}
     if "raw" in options.layouts:
         raw, name = drive.raw_dir(output_dir), f"{frame:010d}"
@@ -168,7 +168,7 @@ def _world(scene_seed: int, frames: int) -> _World:
 
 
 class _View:
-    """One moment of a drive, as each sensor records it."""
+    """One frame of a drive, as recorded by each sensor."""
 
     def __init__(self, world: _World, options: SyntheticKitti, frame: int):
         self._scene, self._world_T_cam = world.scene, world.world_T_cam[frame]
@@ -195,7 +195,7 @@ class _View:
 
 
 def _test_files_text(options: SyntheticKitti) -> str:
-    """The held-out frames that have one before and one after them, in the form of the Eigen test list."""
+    """The held-out frames that have a frame before and after them, in the format of the Eigen test list."""
     return "".join(
         f"{drive.date}/{drive.name}/image_02/data/{frame:010d}.png\n"
         for drive in drives(options)

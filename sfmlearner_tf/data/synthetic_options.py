@@ -1,4 +1,4 @@
-"""What a data set of generated streets consists of: its options, and the names of its drives."""
+"""The options of a generated data set, and the names of its drives."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from sfmlearner_tf.errors import UserError
 
 LAYOUTS = ("raw", "odometry")
 MIN_IMAGE_SIDE = 32
-# No real drive has a number this high, so no list of static frames or test scenes touches the training scenes.
+# No real drive has a number this high, so no list of static frames or test scenes matches a training scene.
 _FIRST_TRAIN_DRIVE = 1001
 _TRAIN_DATE = "2011_09_26"
-# Names of Eigen test scenes: `--dataset_name=kitti_raw_eigen` holds them out of training without being told.
+# Names of Eigen test scenes, so that `--dataset_name=kitti_raw_eigen` holds them out of training.
 _TEST_DRIVES = (
     "2011_09_26_drive_0117",
     "2011_09_28_drive_0002",
@@ -31,12 +31,12 @@ MAX_TRAIN_SCENES = 9999 - _FIRST_TRAIN_DRIVE + 1
 # The odometry benchmark trains on sequences 00 to 08 and tests on 09 and 10.
 _TRAIN_SEQUENCES, _TEST_SEQUENCES = range(9), range(9, 11)
 _OPTIONS_FILE = "make_synthetic_kitti.json"
-_WORLD = 2  # goes up with every change of the world, so that one folder never mixes two
+_WORLD = 2  # increased whenever generation changes, so that no folder mixes two versions
 
 
 @dataclasses.dataclass(frozen=True)
 class SyntheticKitti:
-    """What is in the data set; the defaults are those of `tools/make_synthetic_kitti.py`."""
+    """The options of the data set, with the defaults of `tools/make_synthetic_kitti.py`."""
 
     num_train_scenes: int = 24
     num_test_scenes: int = 4
@@ -49,12 +49,12 @@ class SyntheticKitti:
 
 
 class Drive(NamedTuple):
-    """One scene's place in both layouts."""
+    """The names of one scene in both layouts."""
 
     scene_seed: int
     date: str  # "2011_09_26"
     name: str  # "2011_09_26_drive_1001_sync"
-    sequence: int | None  # in KITTI odometry, where it has a place there
+    sequence: int | None  # in KITTI odometry, if it is part of it
     held_out: bool
 
     def raw_dir(self, output_dir: str) -> str:
@@ -78,7 +78,7 @@ def drives(options: SyntheticKitti) -> list[Drive]:
 
 
 def check(options: SyntheticKitti) -> None:
-    """Raises UserError for a value out of its range."""
+    """Raises UserError for an option out of range."""
     limits = {
         "num_train_scenes": (1, MAX_TRAIN_SCENES),
         "num_test_scenes": (1, MAX_TEST_SCENES),
@@ -95,7 +95,7 @@ def check(options: SyntheticKitti) -> None:
 
 
 def claim_folder(output_dir: str, options: SyntheticKitti) -> None:
-    """Leaves the options in the folder; raises UserError if others, or another's recordings, are already there."""
+    """Records the options in the folder; raises UserError if it holds other options or other recordings."""
     path = os.path.join(output_dir, _OPTIONS_FILE)
     ours = {"world": _WORLD, **dataclasses.asdict(options), "layouts": sorted(options.layouts)}
     try:
@@ -111,16 +111,14 @@ def claim_folder(output_dir: str, options: SyntheticKitti) -> None:
         with open(path, encoding="utf-8") as file:
             theirs = dict(json.load(file))
     except (OSError, ValueError, TypeError) as error:
-        raise UserError(
-            f"--output_dir={output_dir}: cannot be written, or {_OPTIONS_FILE} not read: {error}"
-        ) from error
+        raise UserError(f"--output_dir={output_dir}: cannot write it or read its {_OPTIONS_FILE}: {error}") from error
     different = [
         f"{name}={theirs.get(name)} there, {ours[name]} now" for name in ours if theirs.get(name) != ours[name]
     ]
     if different:
         raise UserError(
             f"--output_dir={output_dir}: holds a data set made with other options ({'; '.join(different)}); "
-            "use the same or another folder"
+            "use the same options or another folder"
         )
 
 

@@ -1,6 +1,6 @@
 """The road of a generated street, and rotations in its world frame: x right, y down, z forward, metres.
 
-A heading of `yaw_rad` looks along (sin yaw, 0, cos yaw).
+The heading `yaw_rad` is the direction (sin yaw, 0, cos yaw).
 """
 
 from __future__ import annotations
@@ -13,9 +13,9 @@ _SPACING_M = 0.1
 
 
 class Path(NamedTuple):
-    """The middle of the road, sampled evenly along its length."""
+    """The centre line of the road, sampled evenly along its length."""
 
-    length_m: np.ndarray  # [P], 0 where the first camera stands
+    length_m: np.ndarray  # [P], 0 at the first camera
     position: np.ndarray  # [P, 2] world x, z
     yaw_rad: np.ndarray  # [P]
 
@@ -31,29 +31,29 @@ def make_path(rng: np.random.Generator, start_m: float, end_m: float) -> Path:
 
 
 def smooth_walk(rng: np.random.Generator, frames: int) -> np.ndarray:
-    """[frames] within [-1, 1]: two slow waves of 15 to 60 frames."""
+    """[frames] values in [-1, 1]: the mean of two slow waves with periods of 15 to 60 frames."""
     periods = rng.uniform([15, 30], [30, 60])
     return 0.5 * np.sin(2 * np.pi * (np.arange(frames)[:, None] / periods + rng.uniform(0, 1, 2))).sum(axis=-1)
 
 
 def at(path: Path, length_m: np.ndarray | float) -> tuple[np.ndarray, np.ndarray]:
-    """Position [..., 2] and heading [...] that far along the path."""
+    """Position [..., 2] and heading [...] at `length_m` [...] along the path."""
     position = np.stack([np.interp(length_m, path.length_m, path.position[:, k]) for k in range(2)], axis=-1)
     return position, np.interp(length_m, path.length_m, path.yaw_rad)
 
 
 def forward(yaw_rad: np.ndarray | float) -> np.ndarray:
-    """[..., 2] unit vector x, z along the heading."""
+    """Unit vector [..., 2] (x, z) along the heading."""
     return np.stack([np.sin(yaw_rad), np.cos(yaw_rad)], axis=-1)
 
 
 def right(yaw_rad: np.ndarray | float) -> np.ndarray:
-    """[..., 2] unit vector x, z to the right of the heading."""
+    """Unit vector [..., 2] (x, z) to the right of the heading."""
     return np.stack([np.cos(yaw_rad), -np.sin(yaw_rad)], axis=-1)
 
 
 def _rotation(angle_rad: np.ndarray, first: int, second: int) -> np.ndarray:
-    """[n, 3, 3]: turns axis `first` towards axis `second`."""
+    """Rotations [n, 3, 3] of axis `first` towards axis `second`."""
     matrix = np.tile(np.eye(3), (len(angle_rad), 1, 1))
     matrix[:, first, first] = matrix[:, second, second] = np.cos(angle_rad)
     matrix[:, second, first] = np.sin(angle_rad)
@@ -62,15 +62,15 @@ def _rotation(angle_rad: np.ndarray, first: int, second: int) -> np.ndarray:
 
 
 def yaw_matrix(angle_rad: np.ndarray) -> np.ndarray:
-    """[n, 3, 3]: a turn to the right."""
+    """Rotations [n, 3, 3] to the right."""
     return _rotation(angle_rad, 2, 0)
 
 
 def pitch_matrix(angle_rad: np.ndarray) -> np.ndarray:
-    """[n, 3, 3]: the nose goes up."""
+    """Rotations [n, 3, 3], nose up."""
     return _rotation(angle_rad, 1, 2)
 
 
 def roll_matrix(angle_rad: np.ndarray) -> np.ndarray:
-    """[n, 3, 3]: the right side goes down."""
+    """Rotations [n, 3, 3], right side down."""
     return _rotation(angle_rad, 0, 1)

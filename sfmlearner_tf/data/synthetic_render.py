@@ -1,9 +1,9 @@
-"""Ray casting in a generated street: pictures, exact depth and lidar scans.
+"""Ray casting in a generated street: images, exact depth and lidar scans.
 
-A point of a face is P = corner + s edge_s + t edge_t; a ray of the sensor reaches P = z ray. With M = [edge_s edge_t
-corner] in the sensor's frame this reads M (s/z, t/z, 1/z) = ray: three numbers that are linear in the ray. Every sensor
-here has rays of the form columns[c] + rows[r], so one face is met by a whole block of rays with three additions each,
-and the nearest face is the one of largest 1/z.
+A point of a face is P = corner + s edge_s + t edge_t; a point on a ray is P = z ray. With M = [edge_s edge_t corner] in
+the sensor's frame, M (s/z, t/z, 1/z) = ray: the three unknowns are linear in the ray. The rays of every sensor here are
+columns[c] + rows[r], so intersecting a face with a block of rays takes three additions per ray. The nearest face is the
+one with the largest 1/z.
 """
 
 from __future__ import annotations
@@ -17,45 +17,45 @@ from sfmlearner_tf.data.synthetic_texture import moments, pattern_and_tint, wind
 
 LIDAR_RANGE_M = 80.0
 _NEAREST_M = 0.05
-_HAZE_M = 70.0  # what is as far has 1/e of its own colour, the rest is the horizon's
-_BLOCK = 8192  # texture points evaluated at a time: their intermediate results stay in the processor's cache
+_HAZE_M = 70.0  # at this distance 1/e of an object's own colour is left, the rest is the horizon's
+_BLOCK = 8192  # texture points evaluated at a time, so that intermediate results fit the CPU cache
 
 
 class Rays(NamedTuple):
-    """R x C rays of a sensor, in its frame: `columns[c] + rows[r]`."""
+    """R x C rays in the sensor's frame: `columns[c] + rows[r]`."""
 
     columns: np.ndarray  # [C, 3]
     rows: np.ndarray  # [R, 3]
 
 
 class _Bounds(NamedTuple):
-    """Where on a sensor each face may be."""
+    """Bounds of each face on a sensor."""
 
-    rows: np.ndarray  # [F, 2] first and end row
-    columns: np.ndarray  # [F, 2] first and end column
-    inverse_z: np.ndarray  # [F] no point of the face has more
+    rows: np.ndarray  # [F, 2] first row, last row + 1
+    columns: np.ndarray  # [F, 2] first column, last column + 1
+    inverse_z: np.ndarray  # [F] upper bound over the face
 
 
 class Hits(NamedTuple):
-    """What the rays meet."""
+    """What the rays hit."""
 
-    inverse_z: np.ndarray  # [R, C] point = ray / inverse_z; 0 where there is only sky
-    face: np.ndarray  # [R, C] int16; -1 where there is only sky
+    inverse_z: np.ndarray  # [R, C] point = ray / inverse_z; 0 in the sky
+    face: np.ndarray  # [R, C] int16; -1 in the sky
 
 
 def render(
     scene: Scene, world_T_cam: np.ndarray, intrinsics: np.ndarray, height: int, width: int, supersample: int = 2
 ) -> tuple[np.ndarray, np.ndarray]:
-    """One picture, and the exact depth of its pixels' centres.
+    """Renders an image, and the exact depth at its pixel centres.
 
     Args:
       world_T_cam: [4, 4]; camera frame x right, y down, z forward, metres.
-      intrinsics: [3, 3] in pixels; a pixel's centre has whole coordinates, the first (0, 0).
+      intrinsics: [3, 3] in pixels; pixel centres have integer coordinates, the first (0, 0).
       supersample: each pixel is the mean of supersample x supersample rays.
 
     Returns:
-      image_u8 [height, width, 3], and depth_m [height, width] float64: camera z in metres of the ray through the
-      pixel's centre, 0 in the sky.
+      image_u8 [height, width, 3], and depth_m [height, width] float64: camera z in metres along the ray through the
+      pixel centre, 0 in the sky.
     """
     cam_T_world = np.linalg.inv(world_T_cam)
     return (
@@ -65,7 +65,7 @@ def render(
 
 
 def render_depth(scene: Scene, cam_T_world: np.ndarray, intrinsics: np.ndarray, height: int, width: int) -> np.ndarray:
-    """Exact depth [height, width] float64: camera z in metres of the ray through each pixel's centre, 0 in the sky."""
+    """Exact depth [height, width] float64: camera z in metres along the ray through each pixel centre, 0 in the sky."""
     corner, solve = _facing(scene.faces, cam_T_world)
     u, v = np.arange(width, dtype=np.float64), np.arange(height, dtype=np.float64)
     hits = _cast(solve, _pinhole(intrinsics, u, v), _pinhole_bounds(corner, intrinsics, u, v))
@@ -75,9 +75,9 @@ def render_depth(scene: Scene, cam_T_world: np.ndarray, intrinsics: np.ndarray, 
 def render_image(
     scene: Scene, cam_T_world: np.ndarray, intrinsics: np.ndarray, height: int, width: int, supersample: int = 2
 ) -> np.ndarray:
-    """The picture [height, width, 3] uint8; arguments as of `render`, but for the inverse of the pose.
+    """The image [height, width, 3] uint8; arguments as for `render`, with the pose inverted.
 
-    Where all rays of a pixel meet one face, its colour is worked out once, at the centre: textures are already averaged
+    If all rays of a pixel hit the same face, its colour is computed once, at the centre: textures are already averaged
     over the pixel in closed form.
     """
     u, v = ((np.arange(supersample * size, dtype=np.float32) + 0.5) / supersample - 0.5 for size in (width, height))
@@ -106,15 +106,15 @@ def scan(scene: Scene, world_T_velo: np.ndarray, azimuth_rad: np.ndarray, elevat
 
     Args:
       world_T_velo: [4, 4].
-      azimuth_rad: [C] of the beams, to the left, ascending within (-pi, pi).
-      elevation_rad: [R], upwards, ascending. Every pair is one beam; it returns a point where something stands within
+      azimuth_rad: [C], to the left, ascending within (-pi, pi).
+      elevation_rad: [R], upwards, ascending. Every pair is one beam; it returns a point if it hits something within
         LIDAR_RANGE_M.
     """
     corner, solve = _facing(scene.faces, np.linalg.inv(world_T_velo))
-    nought_az, nought_el = np.zeros_like(azimuth_rad), np.zeros_like(elevation_rad)
+    zeros_az, zeros_el = np.zeros_like(azimuth_rad), np.zeros_like(elevation_rad)
     rays = Rays(
-        columns=np.stack([np.cos(azimuth_rad), np.sin(azimuth_rad), nought_az], axis=-1),
-        rows=np.stack([nought_el, nought_el, np.tan(elevation_rad)], axis=-1),
+        columns=np.stack([np.cos(azimuth_rad), np.sin(azimuth_rad), zeros_az], axis=-1),
+        rows=np.stack([zeros_el, zeros_el, np.tan(elevation_rad)], axis=-1),
     )
     hits = _cast(solve, rays, _lidar_bounds(corner, rays))
     row, column = np.nonzero(hits.face >= 0)
@@ -125,20 +125,20 @@ def scan(scene: Scene, world_T_velo: np.ndarray, azimuth_rad: np.ndarray, elevat
 
 
 def _facing(faces: Faces, sensor_T_world: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Each face as the sensor sees it.
+    """The faces in the sensor's frame.
 
     Returns:
-      corners [F, 4, 3] in the sensor's frame, in order around the face; and matrices [F, 3, 3] that turn a ray into
-      (s/z, t/z, 1/z), all zero for a face seen from behind, so that no ray meets it.
+      corners [F, 4, 3], in order around the face; and matrices [F, 3, 3] that turn a ray into (s/z, t/z, 1/z), all
+      zero for a face seen from behind, so that no ray hits it.
     """
     rotation, translation = sensor_T_world[:3, :3], sensor_T_world[:3, 3]
     corner, edge_s, edge_t = (
         np.einsum("ij,fj->fi", rotation, vectors) for vectors in (faces.corner, faces.edge_s, faces.edge_t)
     )
     corner += translation
-    # Cramer's rule: the library's inverse would start threads for each of these small matrices.
+    # Cramer's rule: np.linalg.inv would start threads for each of these small matrices.
     outwards = np.cross(edge_s, edge_t)
-    determinant = np.einsum("fi,fi->f", corner, outwards)  # negative where the outside looks at the sensor
+    determinant = np.einsum("fi,fi->f", corner, outwards)  # negative if the outside faces the sensor
     cofactors = np.stack([np.cross(edge_t, corner), np.cross(corner, edge_s), outwards], axis=1)
     factor = np.where(determinant < -1e-9, 1 / np.where(determinant < -1e-9, determinant, 1.0), 0.0)
     solve = factor[:, None, None] * cofactors
@@ -146,11 +146,11 @@ def _facing(faces: Faces, sensor_T_world: np.ndarray) -> tuple[np.ndarray, np.nd
 
 
 def _cast(solve: np.ndarray, rays: Rays, bounds: _Bounds) -> Hits:
-    """The nearest face of every ray, in the precision of `rays`; `solve` [F, 3, 3] is `_facing`'s."""
+    """The nearest face on every ray, in the precision of `rays`; `solve` [F, 3, 3] comes from `_facing`."""
     (top, bottom), (left, right) = bounds.rows.T, bounds.columns.T
     seen = solve.any(axis=(1, 2)) & (top < bottom) & (left < right)
     seen[0] = False
-    # Nearest first: most of what is far is then found to be hidden at once.
+    # Nearest first, so that most of the far faces are skipped at once as hidden.
     order = np.flatnonzero(seen)[np.argsort(-bounds.inverse_z[seen], kind="stable")]
     columns, rows = (np.ascontiguousarray(part.T) for part in rays)
     inverse_z = np.maximum(np.add.outer(*(_through(solve[0], part)[2] for part in (rows, columns))), 0)
@@ -172,19 +172,19 @@ def _cast(solve: np.ndarray, rays: Rays, bounds: _Bounds) -> Hits:
 
 def _through(matrix: np.ndarray, rays: np.ndarray) -> np.ndarray:
     """`matrix` [3, 3] times `rays` [3, n], in the precision of the rays."""
-    # einsum, because matrix products this small are slowed down by the threads of the BLAS library.
+    # einsum, because BLAS threads slow down matrix products this small.
     return np.einsum("ij,jn->in", matrix.astype(rays.dtype), rays)
 
 
 def _pinhole(intrinsics: np.ndarray, u: np.ndarray, v: np.ndarray) -> Rays:
-    """Rays through the pixels u [C] and v [R], of unit z."""
+    """Rays with unit z through the pixels u [C] and v [R]."""
     columns = np.stack([(u - intrinsics[0, 2]) / intrinsics[0, 0], np.zeros_like(u), np.ones_like(u)], axis=-1)
     rows = np.stack([np.zeros_like(v), (v - intrinsics[1, 2]) / intrinsics[1, 1], np.zeros_like(v)], axis=-1)
     return Rays(columns.astype(u.dtype), rows.astype(v.dtype))
 
 
 def _pinhole_bounds(corner: np.ndarray, intrinsics: np.ndarray, u: np.ndarray, v: np.ndarray) -> _Bounds:
-    """The rectangle around each face's picture; the face is cut at the near plane."""
+    """The bounding rectangle of each projected face, clipped at the near plane."""
     following = np.roll(corner, -1, axis=1)
     depth, depth_following = corner[..., 2], following[..., 2]
     crosses = (depth < _NEAREST_M) != (depth_following < _NEAREST_M)
@@ -201,8 +201,10 @@ def _pinhole_bounds(corner: np.ndarray, intrinsics: np.ndarray, u: np.ndarray, v
 
 
 def _lidar_bounds(corner: np.ndarray, rays: Rays) -> _Bounds:
-    """A face lies within the azimuths of its corners, and within the slopes to its highest and lowest corner; z is the
-    distance along the ground."""
+    """Bounds from the azimuths of the corners and the slopes to the highest and lowest corner.
+
+    z is the distance along the ground.
+    """
     azimuth = np.arctan2(corner[..., 1], corner[..., 0])
     middle = corner.mean(axis=1)
     radius = np.linalg.norm(corner[:, 0] - middle, axis=-1)
@@ -219,14 +221,14 @@ def _lidar_bounds(corner: np.ndarray, rays: Rays) -> _Bounds:
 
 
 def _span(values: np.ndarray, valid: np.ndarray, grid: np.ndarray) -> np.ndarray:
-    """[F, 2] first and end index of the ascending `grid` around the valid `values` [F, n], one to spare each side."""
+    """[F, 2] first and end index into the ascending `grid` around the valid `values` [F, n], with a margin of one."""
     first = np.searchsorted(grid, np.where(valid, values, np.inf).min(axis=1)) - 1
     end = np.searchsorted(grid, np.where(valid, values, -np.inf).max(axis=1), side="right") + 1
     return np.stack([np.maximum(first, 0), np.minimum(end, len(grid))], axis=-1)
 
 
 class _View(NamedTuple):
-    """A scene and the camera that looks at it."""
+    """A scene and a camera."""
 
     scene: Scene
     solve_px: np.ndarray  # [F, 3, 3] turns (u, v, 1) into (s/z, t/z, 1/z)
@@ -235,7 +237,7 @@ class _View(NamedTuple):
 
 
 def _colours(view: _View, face: np.ndarray, u: np.ndarray, v: np.ndarray) -> np.ndarray:
-    """Colours [n, 3] float32 within [0, 255] of the faces [n], or the sky, at the pixels u, v [n]."""
+    """Colours [n, 3] float32 in [0, 255] of the faces [n] (-1: sky) at the pixels u, v [n]."""
     colour = np.empty((len(face), 3), np.float32)
     sky = face < 0
     colour[sky] = _sky(view, u[sky], v[sky])
@@ -247,7 +249,7 @@ def _colours(view: _View, face: np.ndarray, u: np.ndarray, v: np.ndarray) -> np.
 
 
 def _sky(view: _View, u: np.ndarray, v: np.ndarray) -> np.ndarray:
-    """From the horizon's colour to the zenith's, by the sine of the elevation: [n, 3]."""
+    """Sky colours [n, 3], from the horizon's to the zenith's by the sine of the elevation."""
     (fx, _, cx), (_, fy, cy), _ = view.intrinsics
     rays = np.stack([(u - cx) / fx, (v - cy) / fy, np.ones_like(u)], axis=-1)
     sine = -np.einsum("ni,i->n", rays, view.cam_T_world[:3, 1]) / np.linalg.norm(rays, axis=-1)
@@ -259,7 +261,7 @@ def _shade(view: _View, face: np.ndarray, u: np.ndarray, v: np.ndarray) -> np.nd
     """Colours [n, 3] float32 of the faces [n] at the pixels u, v [n]."""
     faces, solve_px = view.scene.faces, view.solve_px
     extent = np.stack([np.linalg.norm(edge, axis=-1) for edge in (faces.edge_s, faces.edge_t)], axis=-1)
-    # (p/z, q/z, 1/z): p and q are metres on the texture.
+    # To (p/z, q/z, 1/z), with p and q in metres on the texture.
     to_texture = solve_px.copy()
     to_texture[:, :2] = extent[..., None] * solve_px[:, :2] + faces.texture_shift[..., None] * solve_px[:, 2:]
     by_u, by_v, constant = (to_texture.astype(np.float32)[:, :, k].take(face, axis=0).T for k in range(3))
@@ -267,7 +269,7 @@ def _shade(view: _View, face: np.ndarray, u: np.ndarray, v: np.ndarray) -> np.nd
     z = 1 / w
     p *= z
     q *= z
-    # How far the texture moves from one pixel to the next.
+    # Derivatives of p and q per pixel.
     p_u, q_u = (by_u[0] - p * by_u[2]) * z, (by_u[1] - q * by_u[2]) * z
     p_v, q_v = (by_v[0] - p * by_v[2]) * z, (by_v[1] - q * by_v[2]) * z
     fade = moments(p_u, q_u, p_v, q_v)

@@ -1,6 +1,6 @@
-"""Your own recordings: a video, a folder of videos, or a folder of images in natural order (2.png before 10.png).
+"""The user's own recordings: a video, a folder of videos, or a folder of images in natural order (2.png before 10.png).
 
-Frames are called after their number, counted from 0 before every `step`-th is taken.
+Frames are named by their number, counted from 0 before every `step`-th is taken.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ VIDEO_ENDINGS = (".3gp", ".avi", ".flv", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg"
 IMAGE_ENDINGS = (".bmp", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp")
 
 Calibrate = Callable[[int, int], Intrinsics]
-"""The intrinsics of frames of a width and height. Raises UserError where they cannot be right."""
+"""From the width and height of frames to their intrinsics. Raises UserError if those are implausible."""
 
 
 def list_images(folder: str, selection: Selection, calibrate: Calibrate, step: int = 1) -> Listing:
-    """The images of one folder as one sequence."""
+    """Lists the images of one folder as one sequence."""
     listing = Listing()
     paths = find_images(folder)
     size = next(_sizes(paths), None)
@@ -38,7 +38,7 @@ def list_images(folder: str, selection: Selection, calibrate: Calibrate, step: i
 
 
 def list_videos(path: str, selection: Selection, calibrate: Calibrate, step: int = 1) -> Listing:
-    """One video, or every video of a folder, each as one sequence. Raises UserError without imageio-ffmpeg."""
+    """Lists one video, or every video of a folder, as one sequence each. Raises UserError without imageio-ffmpeg."""
     listing = Listing()
     names = sorted(os.listdir(path)) if os.path.isdir(path) else [""]
     for video in [os.path.join(path, name) if name else path for name in names]:
@@ -63,7 +63,7 @@ def find_images(folder: str) -> list[str]:
 
 
 def read_video(frames: tuple[Frame, ...], notes: list[Note]) -> Generator[Image.Image | None, None, None]:
-    """Decodes frames of one video in a single pass; None for those that are not there. Damage goes to `notes`."""
+    """Decodes frames of one video in a single pass; yields None for missing ones. Damage is added to `notes`."""
     path = frames[0].path
     wanted = {frame.video_index for frame in frames}
     with contextlib.closing(_decode(path, notes)) as pictures:
@@ -78,7 +78,7 @@ def read_video(frames: tuple[Frame, ...], notes: list[Note]) -> Generator[Image.
 
 
 def _decode(path: str, notes: list[Note]) -> Generator[Image.Image, None, None]:
-    # PPM pictures carry their size, so that a rotated video needs no care of ours.
+    # PPM images carry their size, so rotated videos need no special case.
     arguments = ["-fps_mode", "passthrough", "-f", "image2pipe", "-c:v", "ppm", "-"]
     with tempfile.TemporaryFile() as complaints:
         process = subprocess.Popen([*_ffmpeg(path), *arguments], stdout=subprocess.PIPE, stderr=complaints)
@@ -101,11 +101,11 @@ def _decode(path: str, notes: list[Note]) -> Generator[Image.Image, None, None]:
 
 
 def read_video_times(path: str) -> tuple[list[float], str]:
-    """When each frame is shown, in seconds from the first, without decoding; and what ffmpeg finds wrong with the file.
+    """The time of each frame in seconds from the first, found without decoding, and ffmpeg's complaint about the file.
 
     Raises UserError without imageio-ffmpeg.
     """
-    # The muxer framecrc writes one line for every frame after comments; the counts of -progress depend on the version.
+    # The muxer framecrc writes comments, then one line per frame; the counts of -progress depend on ffmpeg's version.
     command = [*_ffmpeg(path), "-c", "copy", "-f", "framecrc", "-"]
     with tempfile.TemporaryFile() as complaints:
         result = subprocess.run(command, stdout=subprocess.PIPE, stderr=complaints, check=False)
@@ -119,9 +119,9 @@ def read_video_times(path: str) -> tuple[list[float], str]:
 
 
 def _rising_ticks(lines: list[tuple[str, str]]) -> list[int]:
-    """The times of frames, given when to decode and when to show each; numbers where the file has none that rise."""
+    """The times of frames in ticks, given (decode, display) times: display if valid, else decode, else 0, 1, 2, ..."""
     for column in (1, 0):
-        # Frames lie in the order of decoding. "NOPTS", or the smallest of all 64-bit numbers, stands for no time.
+        # Frames come in decoding order. "NOPTS", or the smallest 64-bit integer, means no time.
         ticks = sorted(int(line[column].replace("NOPTS", str(-(2**63)))) for line in lines)
         if ticks[0] > -(2**63) and all(before < after for before, after in zip(ticks, ticks[1:])):
             return ticks
@@ -129,7 +129,7 @@ def _rising_ticks(lines: list[tuple[str, str]]) -> list[int]:
 
 
 def find_ffmpeg() -> str:
-    """The path of the program. Raises UserError without imageio-ffmpeg."""
+    """The path of the ffmpeg program. Raises UserError without imageio-ffmpeg."""
     try:
         import imageio_ffmpeg
     except ImportError:
@@ -156,11 +156,11 @@ def _sizes(paths: list[str]) -> Iterator[tuple[int, int]]:
 
 
 def natural_order(name: str) -> tuple[list[str | int], str]:
-    """The key that sorts 2.png before 10.png."""
+    """A sort key that puts 2.png before 10.png."""
     parts = re.split(r"(\d+)", name)
     return [int(part) if index % 2 else part for index, part in enumerate(parts)], name
 
 
 def _folder_name(path: str) -> str:
-    """A word, as the lists of examples need it."""
+    """The file name without spaces, as the lists of examples need it."""
     return re.sub(r"\s+", "_", os.path.basename(path)) or "images"

@@ -1,4 +1,4 @@
-"""Work shared out to processes or threads, in order and with bounded memory."""
+"""Parallel maps over processes or threads, in order and with bounded memory."""
 
 from __future__ import annotations
 
@@ -22,15 +22,15 @@ Result = TypeVar("Result")
 def ordered_map(
     function: Callable[[Item], Result], items: Iterable[Item], num_processes: int
 ) -> Generator[tuple[Item, Result], None, None]:
-    """Yields (item, function(item)) in the order of the items; only a few items are under way at a time.
+    """Yields (item, function(item)) in order, with only a few items in progress at a time.
 
-    `function` must be one that pickle can carry. One process means this one. Raises UserError where a worker is killed.
+    `function` must be picklable. One process means the calling one. Raises UserError if a worker is killed.
     """
     if num_processes == 1:
         for item in items:
             yield item, function(item)
         return
-    # Spawned, because forked workers inherit whatever threads and locks the caller has.
+    # Spawned, because forked workers would inherit the caller's threads and locks.
     executor = ProcessPoolExecutor(num_processes, multiprocessing.get_context("spawn"), _start_worker)
     under_way: deque[tuple[Item, Future[Result]]] = deque()
     try:
@@ -43,14 +43,14 @@ def ordered_map(
             yield done, future.result()
     except BrokenProcessPool:
         raise UserError(
-            "a worker process was killed, perhaps for want of memory: run again, with fewer --num_threads"
+            "a worker process was killed, perhaps for lack of memory: run again with fewer --num_threads"
         ) from None
     finally:
         executor.shutdown(cancel_futures=True)
 
 
 def map_ahead(function: Callable[[Item], Result], items: Iterable[Item], ahead: int) -> Iterator[Result]:
-    """The results in the order of the items; threads work ahead by so many items."""
+    """Yields function(item) in order; threads work up to `ahead` items ahead."""
     waiting: deque[Future[Result]] = deque()
     with ThreadPoolExecutor() as pool:
         for item in items:
@@ -62,7 +62,7 @@ def map_ahead(function: Callable[[Item], Result], items: Iterable[Item], ahead: 
 
 
 def _start_worker() -> None:
-    """Leaves Ctrl-C to the main process; where that is killed, the worker ends at once instead of waiting for ever."""
+    """Leaves Ctrl-C to the main process, and ends the worker if the main process is killed."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     parent = multiprocessing.parent_process()
     assert parent is not None

@@ -1,3 +1,1 @@
-"""View synthesis as supervision: the terms of the objective, one idea a module."""
-
-from sfmlearner_tf.losses.objective import *  # noqa: F403
+"""View synthesis as supervision (paper sections 3.1 to 3.4): the terms of the objective, one idea a module."""

@@ -3,11 +3,17 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+import keras
 import tensorflow as tf
 
+from sfmlearner_tf import checkpoint
 from sfmlearner_tf.networks.layers import Network, check_images, crop_like
+from sfmlearner_tf.networks.motion import Motion
+
+if TYPE_CHECKING:
+    from sfmlearner_tf.config import TrainConfig
 
 # The network's raw output is scaled, so that training starts from almost no motion.
 POSE_SCALING = 0.01
@@ -18,59 +24,73 @@ _MASK_DECODER = ((16, 7), (32, 5), (64, 3), (128, 3), (256, 3))
 _NUM_SCALES = 4
 
 
+@keras.saving.register_keras_serializable("sfmlearner_tf")
 class PoseExpNet(Network):
     """The motion network: 1,590,668 parameters for two sources, and with masks 1,048,512 more.
 
     Args:
         num_sources: source frames beside the target, at least 1.
-        explain: whether to predict explainability masks.
+        predict_masks: whether to predict explainability masks.
         seed: decides the initial weights.
+        name: the release's variable scope.
+        kwargs: Keras's own, such as `dtype="mixed_bfloat16"`.
 
     Raises:
         ValueError: num_sources below 1.
     """
 
     def __init__(
-        self, num_sources: int = 2, explain: bool = False, seed: int = 8964, name: str = "pose_exp_net", **kwargs: Any
+        self,
+        num_sources: int = 2,
+        predict_masks: bool = False,
+        seed: int = 8964,
+        name: str = "pose_exp_net",
+        **kwargs: Any,
     ) -> None:
         super().__init__(seed, name, **kwargs)
         if num_sources < 1:
             raise ValueError(f"num_sources must be at least 1, got {num_sources}")
         self.num_sources = num_sources
-        self.explain = explain
-        self.encoder = [self.conv(f"cnv{i}", *spec, 2) for i, spec in enumerate(_ENCODER, start=1)]
+        self.predict_masks = predict_masks
+        self.encoder: list[keras.layers.Layer] = []
+        in_channels = 3 * (num_sources + 1)
+        for i, (filters, size) in enumerate(_ENCODER, start=1):
+            self.encoder.append(self.conv(f"cnv{i}", in_channels, filters, size, 2))
+            in_channels = filters
         self.pose_branch = [
-            self.conv("pose/cnv6", 256, 3, 2),
-            self.conv("pose/cnv7", 256, 3, 2),
-            self.conv("pose/pred", 6 * num_sources, 1, activation=None),
+            self.conv("pose/cnv6", in_channels, 256, 3, 2),
+            self.conv("pose/cnv7", 256, 256, 3, 2),
+            self.head("pose/pred", 256, 6 * num_sources, 1),
         ]
-        self.mask_decoder: list[Any] = []
-        self.masks: list[Any] = []
-        if explain:
-            self.mask_decoder = [self.upconv(f"exp/upcnv{i}", *spec) for i, spec in enumerate(_MASK_DECODER, start=1)]
-            self.masks = [
-                self.conv(f"exp/mask{i}", 2 * num_sources, _MASK_DECODER[i - 1][1], activation=None)
-                for i in range(1, _NUM_SCALES + 1)
-            ]
+        self.mask_decoder: list[keras.layers.Layer] = []
+        self.mask_heads: list[keras.layers.Layer] = []
+        if predict_masks:
+            self._add_mask_decoder(in_channels)
 
-    def call(self, target: tf.Tensor, sources: tf.Tensor) -> tuple[tf.Tensor, tuple[tf.Tensor, ...]]:
+    def _add_mask_decoder(self, in_channels: int) -> None:
+        for i, (filters, size) in reversed(list(enumerate(_MASK_DECODER, start=1))):
+            self.mask_decoder.insert(0, self.upconv(f"exp/upcnv{i}", in_channels, filters, size))
+            in_channels = filters
+        for i, (filters, size) in enumerate(_MASK_DECODER[:_NUM_SCALES], start=1):
+            self.mask_heads.append(self.head(f"exp/mask{i}", filters, 2 * self.num_sources, size))
+
+    def call(self, target: tf.Tensor, sources: tf.Tensor, training: bool | None = None) -> Motion:
         """Predicts the motion from the target to each source, and the masks' logits.
 
         Args:
             target: [B, H, W, 3] in [-1, 1]; sides of at least 32.
             sources: [B, H, W, 3*N] in [-1, 1], in temporal order.
+            training: without effect; for networks that differ in training.
 
         Returns:
-            poses [B, N, 6], target to source, as (tx, ty, tz, rx, ry, rz), radians; and the logits, 4 of
-            [B, ceil(H/2^s), ceil(W/2^s), 2*N] for s = 0..3, or () without masks: of channels 2i and 2i+1 the softmax
-            gives the second as the share of source i that is explainable.
+            The poses [B, N, 6], and with masks the logits, 4 of [B, ceil(H/2^s), ceil(W/2^s), 2*N] for s = 0..3.
 
         Raises:
             ValueError: images of another shape.
         """
         check_images("target", target, 3)
         check_images("sources", sources, 3 * self.num_sources)
-        skips = [tf.concat([target, sources], axis=-1)]
+        skips = [tf.concat([tf.cast(images, self.compute_dtype) for images in (target, sources)], axis=-1)]
         for layer in self.encoder:
             skips.append(layer(skips[-1]))
 
@@ -85,8 +105,28 @@ class PoseExpNet(Network):
         for scale in reversed(range(len(self.mask_decoder))):
             features = crop_like(self.mask_decoder[scale](features), skips[scale])
             if scale < _NUM_SCALES:
-                logits.append(self.masks[scale](features))
-        return poses, tuple(reversed(logits))
+                logits.append(self.mask_heads[scale](features))
+        return Motion(poses, tuple(reversed(logits)))
+
+    def for_inference(self) -> PoseExpNet:
+        """The network without the mask decoder."""
+        if not self.predict_masks:
+            return self
+        copy = PoseExpNet.from_config({**self.get_config(), "predict_masks": False})
+        weights = self.release_variables()
+        for name, variable in copy.release_variables().items():
+            variable.assign(weights[name])
+        return copy
 
     def get_config(self) -> dict[str, Any]:
-        return {**super().get_config(), "num_sources": self.num_sources, "explain": self.explain}
+        return {**super().get_config(), "num_sources": self.num_sources, "predict_masks": self.predict_masks}
+
+    @classmethod
+    def from_train_config(cls, config: TrainConfig) -> PoseExpNet:
+        return cls(config.num_sources, config.learns_masks, config.seed)
+
+    @classmethod
+    def options_of_checkpoint(cls, path: str) -> dict[str, Any]:
+        shapes = checkpoint.list_shapes(path)
+        name = "pose_exp_net/cnv1/weights"
+        return {"num_sources": max(1, shapes[name][2] // 3 - 1)} if len(shapes.get(name, [])) == 4 else {}

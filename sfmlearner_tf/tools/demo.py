@@ -1,10 +1,10 @@
-"""The main job on generated data, start to end: render, prepare, train, evaluate, export, pictures.
+"""The whole pipeline on generated data: render, prepare, train, evaluate, export, draw.
 
     python tools/demo.py --output_dir=demo
 
-Every step is the command that a user would give, printed before it runs. Ends with a table of errors on held-out
-scenes before and after training, a picture, a loss curve, a checkpoint and a SavedModel. A second run renders and
-prepares nothing again, and trains only where the last one was stopped.
+Rendering, preparing and training are ordinary commands, printed before they run. The results are a table of errors on
+held-out scenes before and after training, a picture of predictions, a loss curve, a checkpoint and a SavedModel. A
+second run skips finished rendering and preparation, and resumes training that was stopped.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 PICTURES = 4
 MEAN = "mean depth, mean motion"
 
-_OUTPUT_DIR = flags.DEFINE_string("output_dir", "demo", "Folder that everything goes to.")
+_OUTPUT_DIR = flags.DEFINE_string("output_dir", "demo", "Folder for all output.")
 _STEPS = flags.DEFINE_integer("steps", 1000, "Training steps.", lower_bound=1)
 _TRAIN_SCENES = flags.DEFINE_integer("num_train_scenes", 24, "Scenes to learn from.", lower_bound=1)
 _TEST_SCENES = flags.DEFINE_integer("num_test_scenes", 4, "Held-out scenes to evaluate on.", lower_bound=1)
@@ -58,20 +58,20 @@ def main() -> None:
     demo_pictures.draw_loss_curve(str(checkpoint_dir), str(folder / "loss.png"))
 
     print(format_table(rows, len(triplets)))
-    print("trained with --preset=recommended, which goes beyond the paper; the release's objective is the default\n")
+    print("trained with --preset=recommended, which goes beyond the paper; the default is the release's objective\n")
     print(f"pictures:    {folder / 'prediction.png'}, {folder / 'loss.png'}")
     print(f"checkpoint:  {checkpoint_dir / 'model.latest'}")
-    print(f"SavedModel:  {folder / 'saved_model'}, loaded back: largest relative difference {difference:.1e}")
+    print(f"SavedModel:  {folder / 'saved_model'}, largest relative difference after reloading {difference:.1e}")
 
 
 def train(folder: Path, checkpoint_dir: Path) -> None:
-    """Trains, or goes on where an earlier run was stopped."""
+    """Trains, or resumes an earlier run that was stopped."""
     arguments = [
         f"--dataset_dir={folder / 'formatted'}",
         f"--checkpoint_dir={checkpoint_dir}",
         f"--img_height={HEIGHT}",
         f"--img_width={WIDTH}",
-        # Beyond the paper, so that depth forms within minutes.
+        # Goes beyond the paper, so that depth is learned within minutes.
         "--preset=recommended",
         f"--max_steps={_STEPS.value + 1}",
         f"--summary_freq={max(1, _STEPS.value // 20)}",
@@ -82,7 +82,7 @@ def train(folder: Path, checkpoint_dir: Path) -> None:
 
 
 def evaluate(learner: SfMLearner, triplets: list[held_out.Triplet], batch_size: int = 8) -> held_out.Errors:
-    """The errors of the networks."""
+    """The errors of the networks on `triplets`."""
     depths, motions = [], []
     for start in range(0, len(triplets), batch_size):
         batch = triplets[start : start + batch_size]
@@ -95,14 +95,14 @@ def evaluate(learner: SfMLearner, triplets: list[held_out.Triplet], batch_size: 
 def evaluate_trivial_predictors(
     seen: list[held_out.Triplet], triplets: list[held_out.Triplet]
 ) -> dict[str, held_out.Errors]:
-    """The errors of predicting what was seen on average."""
+    """The errors on `triplets` of always predicting the mean depth and motion of `seen`."""
     depths = [held_out.mean_depth(seen)] * len(triplets)
     motions = [held_out.mean_motion(seen)] * len(triplets)
     return {MEAN: held_out.compute_errors(triplets, depths, motions)}
 
 
 def compare_saved_model(learner: SfMLearner, path: str, triplet: held_out.Triplet) -> float:
-    """The largest relative difference of depth between the SavedModel, loaded back, and the learner."""
+    """The largest relative difference in depth between the reloaded SavedModel and the learner."""
     import tensorflow as tf
 
     images = triplet.target[np.newaxis]
@@ -112,7 +112,7 @@ def compare_saved_model(learner: SfMLearner, path: str, triplet: held_out.Triple
 
 
 def format_table(rows: dict[str, held_out.Errors], count: int) -> str:
-    """The errors, a line each, with what they mean."""
+    """A table with one line per predictor, and the definitions of the errors."""
     lines = [f"\nHeld-out scenes, {count} triplets", f"{'':26}{'Abs Rel':>10}{'translation error':>20}"]
     lines += [f"{name:26}{errors.abs_rel:10.3f}{errors.translation:20.3f}" for name, errors in rows.items()]
     ratio = rows["after training"].translation / rows["before training"].translation

@@ -1,4 +1,4 @@
-"""The demo's pictures: what the networks make of held-out frames, and how the loss fell."""
+"""The demo's pictures: predictions for held-out frames, and the loss curve."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _COLUMNS = ("input", "predicted depth", "true depth", "source warped into the ta
 
 
 def draw_predictions(learner: SfMLearner, triplets: Sequence[Triplet], intrinsics: np.ndarray, path: str) -> None:
-    """Saves a PNG with a row per triplet; depths are coloured by their logarithm, near is bright.
+    """Saves a PNG with a row per triplet; depth is coloured on a log scale, near is bright.
 
     Args:
         intrinsics: [3, 3] at the size of the frames, pixels.
@@ -48,7 +48,7 @@ def draw_predictions(learner: SfMLearner, triplets: Sequence[Triplet], intrinsic
 
 
 def draw_loss_curve(checkpoint_dir: str, path: str) -> None:
-    """Saves a PNG of the losses that training wrote for TensorBoard."""
+    """Saves a PNG of the losses in the TensorBoard summaries."""
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
     events = EventAccumulator(checkpoint_dir, size_guidance={"tensors": 0})
@@ -66,5 +66,5 @@ def draw_loss_curve(checkpoint_dir: str, path: str) -> None:
 
 
 def _show_depth(axis, depth_m: np.ndarray) -> None:
-    """Draws depth [H, W] in metres between 2 m and the cap; NaN, such as the sky, stays white."""
+    """Draws depth [H, W] in metres, clipped to 2 m and MAX_DEPTH_M; NaN (the sky) stays white."""
     axis.imshow(-np.log(np.clip(depth_m, 2, MAX_DEPTH_M)), cmap="magma", vmin=-np.log(MAX_DEPTH_M), vmax=-np.log(2))

@@ -35,7 +35,7 @@ def make_world(folder: Path, train_scenes: int = 24, test_scenes: int = 4, frame
         "--seq_length=3",
         f"--img_height={HEIGHT}",
         f"--img_width={WIDTH}",
-        # In pictures this small the release's 75 leaves more of JPEG than of a far thing's motion.
+        # In images this small, at the release's 75, JPEG artefacts outweigh the motion of distant objects.
         "--jpeg_quality=95",
     )
 
@@ -44,7 +44,7 @@ def call(*arguments: str) -> None:
     """Prints and runs a command of this package, given by its module and flags.
 
     Raises:
-        UserError: it failed; what it printed says why.
+        UserError: it failed; its own output says why.
     """
     print("\n$ python -m " + " ".join(arguments), flush=True)
     environment = {**os.environ, "PYTHONUNBUFFERED": "1"}
@@ -52,18 +52,18 @@ def call(*arguments: str) -> None:
     if status == 130:
         raise KeyboardInterrupt
     if status != 0:
-        raise UserError(f"{arguments[0]} ended with exit status {status}; the line above says why")
+        raise UserError(f"{arguments[0]} failed with exit status {status}; the line above says why")
 
 
 def split_drives(world: Path) -> tuple[list[Path], list[Path]]:
-    """The drives to learn from and the held-out ones, which the world's test list names."""
+    """The training drives and the held-out ones, which are listed in the world's test_files.txt."""
     lines = (world / "test_files.txt").read_text().split()
     tested = sorted({world / Path(line).parts[0] / Path(line).parts[1] for line in lines})
     return [drive for drive in sorted(world.glob("*/*_sync")) if drive not in tested], tested
 
 
 def read_intrinsics(world: Path) -> np.ndarray:
-    """The camera matrix [3, 3] of the world, the same in every drive."""
+    """The camera matrix [3, 3] in pixels, the same in every drive of the world."""
     from sfmlearner_tf.data.calibration import read_kitti_projection
 
     fx, fy, cx, cy = read_kitti_projection(str(sorted(world.glob("*/calib_cam_to_cam.txt"))[0]), "P_rect_02")

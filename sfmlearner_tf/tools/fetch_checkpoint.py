@@ -1,13 +1,13 @@
-"""Downloads weights into the folder of checkpoints; they are put in place when their SHA-256 sum is right.
+"""Downloads weights into the folder of checkpoints, if their SHA-256 sum is right.
 
     python tools/fetch_checkpoint.py https://<host>/<folder>/model-190532.tar.gz --sha256=<64 hexadecimal digits>
 
 A plain file goes to <output_dir>/<name>; an archive (.tar, .tar.gz, .tgz, .tar.bz2, .tar.xz, .zip) is unpacked into
-<output_dir>/<name without ending>/. A checkpoint of two plain files is fetched by two calls.
+<output_dir>/<name without ending>/. A checkpoint of two plain files takes two calls.
 
-A broken transfer is taken up where it stopped, by this call or the next. What is there already with the right sum is
-not downloaded again, and other files are never overwritten. Without --sha256 the file is downloaded, but not put in
-place: its sum is told, for you to compare with what the publisher says.
+A broken transfer resumes where it stopped, in this call or the next. A file that is already there with the right sum is
+not downloaded again; other files are never overwritten. Without --sha256 the file is downloaded but not put in place,
+and its sum is printed, to compare with the publisher's.
 """
 
 from __future__ import annotations
@@ -25,10 +25,10 @@ from sfmlearner_tf.tools.fetch_download import compute_sha256, discard, download
 from sfmlearner_tf.tools.fetch_unpack import list_files, read_sum, strip_ending, unpack
 
 FLAGS = flags.FLAGS
-flags.DEFINE_string("url", None, "Where the file is, http or https; --url= may be left out.")
-flags.DEFINE_string("sha256", None, "The file's SHA-256 sum, as its publisher says.")
-flags.DEFINE_string("output_dir", "checkpoints", "Folder that it is put into.")
-flags.DEFINE_string("name", None, "Name of the file, with its ending, where the URL does not say.")
+flags.DEFINE_string("url", None, "URL of the file, http or https; --url= may be omitted.")
+flags.DEFINE_string("sha256", None, "SHA-256 sum of the file, as published.")
+flags.DEFINE_string("output_dir", "checkpoints", "Folder for the download.")
+flags.DEFINE_string("name", None, "Name of the file with its ending; by default from the URL.")
 flags.DEFINE_float("timeout", 30, "Seconds without a byte after which a transfer counts as broken.", lower_bound=0.01)
 
 
@@ -53,9 +53,9 @@ def main() -> None:
 
 
 def _check_flags() -> tuple[str, str | None, str]:
-    """The URL, the sum in lower case if there is one, and the file's name."""
+    """The URL, the expected sum in lower case or None, and the file's name."""
     if not FLAGS.url:
-        raise UserError("expected the URL of a file (--help tells more)")
+        raise UserError("expected the URL of a file (see --help)")
     parts = urlsplit(FLAGS.url)
     if parts.scheme not in ("http", "https") or not parts.hostname:
         raise UserError(f"{FLAGS.url}: expected a URL that begins with https:// or http://")
@@ -64,7 +64,7 @@ def _check_flags() -> tuple[str, str | None, str]:
         raise UserError(f"--sha256: expected 64 hexadecimal digits, found {FLAGS.sha256!r}")
     name = FLAGS.name or unquote(parts.path).rsplit("/", 1)[-1]
     if not re.fullmatch(r"\w[\w.-]*", name):
-        raise UserError(f"--name: expected a name for the file, letters, digits, '.', '-' and '_', found {name!r}")
+        raise UserError(f"--name: expected a name for the file, of letters, digits, '.', '-' and '_', found {name!r}")
     return FLAGS.url, expected, name
 
 
@@ -76,7 +76,7 @@ def _make_folder(folder: Path) -> None:
 
 
 def _check_present(target: Path, expected: str | None) -> None:
-    """Raises UserError unless what is there is what was to be fetched."""
+    """Raises UserError unless `target` has the expected sum."""
     found = read_sum(target) if target.is_dir() else compute_sha256(target)
     if found is None or found != expected:
         expectation = f"SHA-256 {expected}" if expected else "its SHA-256 by --sha256"
@@ -84,12 +84,12 @@ def _check_present(target: Path, expected: str | None) -> None:
 
 
 def _check_sum(url: str, part: Path, expected: str | None) -> str:
-    """The sum. Raises UserError where it is not the expected one, after which the part is gone, or none is expected."""
+    """Returns the sum. Raises UserError if none is expected or, after removing the part, if it is the wrong one."""
     found = compute_sha256(part)
     if expected is None:
         raise UserError(
-            f"--sha256: expected the sum of the file, found none; that of {url} is {found}. If its publisher says the"
-            f" same, run again with --sha256={found}: nothing is downloaded twice"
+            f"--sha256: expected the sum of the file, found none; that of {url} is {found}. If its publisher gives"
+            f" the same, run again with --sha256={found}: nothing is downloaded twice"
         )
     if found != expected:
         discard(part)
@@ -98,7 +98,7 @@ def _check_sum(url: str, part: Path, expected: str | None) -> str:
 
 
 def _describe(target: Path) -> list[str]:
-    """What is there, and what the other commands call it."""
+    """The lines to print: the target, and the --ckpt_file of each checkpoint in it."""
     if target.is_file():
         return [f"{target}: as expected"]
     prefixes = [str(path)[: -len(".index")] for path in list_files(target) if path.suffix == ".index"]

@@ -1,4 +1,4 @@
-"""A download that goes on where it was broken, and never joins the halves of two files."""
+"""A download that resumes where it broke off, and never joins parts of two different files."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ from tqdm import tqdm
 from sfmlearner_tf.data.files import write_whole
 from sfmlearner_tf.errors import UserError
 
-# Transfers before a broken one is left to the user.
+# Requests per call.
 _TRIES = 5
 _CHUNK = 1 << 18
 
 
 class _State(NamedTuple):
-    """What is known of the file that a part belongs to.
+    """The file that a partial download belongs to.
 
-    validator: what tells this version of the file from others, if the server has such a thing. size: in bytes.
+    validator: ETag or date that identifies this version of the file, if the server sends one. size: bytes, if known.
     """
 
     url: str
@@ -35,33 +35,33 @@ class _State(NamedTuple):
 
 
 def download(url: str, part: Path, timeout_s: float) -> None:
-    """Brings `url` to the file `part`, of which there may be a beginning from an earlier try, even after a kill.
+    """Downloads `url` to the file `part`, resuming an earlier call, even one that was killed.
 
-    A broken transfer is taken up again. A server that cannot go on in the middle, or has another file by now, makes
-    the download start anew. Beside the part lies what is known of it; `discard` removes both.
+    A broken transfer is resumed. If the server cannot resume, or has another file by now, the download starts over. The
+    state of the download lies in a file beside the part; `discard` removes both.
 
     Raises:
-        UserError: the server cannot be reached, has no such file or goes silent for `timeout_s`; or no place to write.
+        UserError: the server cannot be reached, has no such file or is silent for `timeout_s`, or the disk is full.
     """
     try:
         for _ in range(_TRIES):
             if _is_whole(url, part) or not _transfer(url, part, timeout_s):
                 break
     except OSError as error:
-        raise UserError(f"{part}: cannot write the download; {error.strerror}; run again to go on") from error
+        raise UserError(f"{part}: cannot write the download; {error.strerror}; run again to resume") from error
     if not _is_whole(url, part):
         raise UserError(f"{url}: the transfer broke; {_describe(part)}")
 
 
 def discard(part: Path) -> None:
-    """Removes a part, if there is one, and what is known of it."""
+    """Removes a part and its state, if they exist."""
     for path in (part, _state_file(part)):
         with contextlib.suppress(FileNotFoundError):
             path.unlink()
 
 
 def compute_sha256(path: Path) -> str:
-    """The sum of a file as 64 hexadecimal digits."""
+    """The SHA-256 sum of a file as 64 hexadecimal digits."""
     digest = hashlib.sha256()
     with path.open("rb") as file:
         while chunk := file.read(_CHUNK):
@@ -70,7 +70,7 @@ def compute_sha256(path: Path) -> str:
 
 
 def _transfer(url: str, part: Path, timeout_s: float) -> bool:
-    """One request, until it ends or breaks; returns whether it brought anything on."""
+    """Makes one request, until it ends or breaks; returns whether another one may help."""
     state, start = _read_state(part), 0
     headers = {"User-Agent": "sfmlearner_tf"}
     if state and state.url == url and state.validator and part.exists():
@@ -91,17 +91,17 @@ def _transfer(url: str, part: Path, timeout_s: float) -> bool:
 
 
 def _receive(url: str, response: http.client.HTTPResponse, part: Path, start: int) -> bool:
-    """Writes what comes; at the end of the part where that is what the server sends, else anew."""
-    goes_on = response.status == http.HTTPStatus.PARTIAL_CONTENT
-    if goes_on and not re.match(rf"bytes {start}-", response.headers.get("Content-Range", "")):
+    """Writes the response, at the end of the part if the server sends the rest of the file, else from the beginning."""
+    resumes = response.status == http.HTTPStatus.PARTIAL_CONTENT
+    if resumes and not re.match(rf"bytes {start}-", response.headers.get("Content-Range", "")):
         discard(part)
         return True
-    if not goes_on:
+    if not resumes:
         start = 0
         discard(part)
     length = response.headers.get("Content-Length")
     state = _State(url, _find_validator(response), start + int(length) if length else None)
-    # Before the first byte: a part without its state cannot be gone on with.
+    # Before the first byte: a part without its state cannot be resumed.
     write_whole(str(_state_file(part)), json.dumps(state._asdict()).encode())
     ended = _append(response, part, start, state.size)
     size = part.stat().st_size
@@ -111,7 +111,7 @@ def _receive(url: str, response: http.client.HTTPResponse, part: Path, start: in
 
 
 def _append(response: http.client.HTTPResponse, part: Path, start: int, size: int | None) -> bool:
-    """Writes what comes to the end of the part; returns False where the connection breaks or goes silent."""
+    """Appends the response to the part; returns False if the connection breaks or goes silent."""
     progress = tqdm(desc="downloading", total=size, initial=start, unit="B", unit_scale=True, disable=None)
     with part.open("ab") as file, progress:
         while True:
@@ -127,7 +127,7 @@ def _append(response: http.client.HTTPResponse, part: Path, start: int, size: in
 
 def _find_validator(response: http.client.HTTPResponse) -> str | None:
     tag = response.headers.get("ETag")
-    # A weak tag stays where bytes change a little.
+    # A weak tag does not promise equal bytes.
     return tag if tag and not tag.startswith("W/") else response.headers.get("Last-Modified")
 
 
@@ -148,9 +148,9 @@ def _state_file(part: Path) -> Path:
 
 
 def _describe(part: Path) -> str:
-    """What is there already, and what to do about it."""
+    """How much was downloaded, and what to do next."""
     state = _read_state(part)
     if not state or not part.exists():
         return "nothing was downloaded"
     size = f"{part.stat().st_size} of {state.size or 'an unknown number of'} bytes"
-    return f"{size} are there; run again to {'go on' if state.validator else 'start anew'}"
+    return f"{size} downloaded; run again to {'resume' if state.validator else 'start over'}"

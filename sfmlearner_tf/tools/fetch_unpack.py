@@ -1,4 +1,4 @@
-"""Archives unpacked with care: nothing outside the folder, no links, and all or nothing."""
+"""Safe unpacking of archives: nothing outside the folder, no links, all or nothing."""
 
 from __future__ import annotations
 
@@ -17,23 +17,23 @@ from sfmlearner_tf.errors import UserError
 
 _TAR_ENDINGS = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz")
 _ENDINGS = (*_TAR_ENDINGS, ".zip")
-# In the folder: the sum of the archive and the sizes of its files.
+# In the unpacked folder: the sum of the archive and the sizes of its files.
 _RECORD = ".fetched.json"
-# What the readers of archives raise for a damaged one, one with a password, or for want of space.
+# What tarfile and zipfile raise for a damaged or encrypted archive or a full disk.
 _ERRORS = (tarfile.TarError, zipfile.BadZipFile, zlib.error, EOFError, RuntimeError, NotImplementedError, OSError)
 
 
 def strip_ending(name: str) -> str | None:
-    """The name of an archive without its ending; None for a file that is no archive."""
+    """The name of an archive without its ending; None if the file is not an archive."""
     return next((name[: -len(ending)] for ending in _ENDINGS if name.lower().endswith(ending)), None)
 
 
 def unpack(archive: Path, name: str, sha256: str, folder: Path) -> None:
-    """Unpacks an archive, of the kind that the ending of `name` says, into a new folder.
+    """Unpacks an archive, whose format is given by the ending of `name`, into a new folder.
 
     Raises:
-        UserError: it is damaged or holds nothing; a member is a link or a device, or would lie outside the folder; or
-            there is no place to write.
+        UserError: it is damaged or empty; a member is a link or a device, or would lie outside the folder; or the
+            folder cannot be written.
     """
     aside = folder.with_name(f".{folder.name}.unpacking")
     shutil.rmtree(aside, ignore_errors=True)
@@ -57,9 +57,9 @@ def unpack(archive: Path, name: str, sha256: str, folder: Path) -> None:
 
 
 def read_sum(folder: Path) -> str | None:
-    """The SHA-256 sum of the archive that a folder was unpacked from; None where nothing says.
+    """The SHA-256 sum of the archive that a folder was unpacked from; None if it has no record of it.
 
-    Raises UserError for a file that is gone or has another size by now.
+    Raises UserError if a file is gone or its size has changed.
     """
     try:
         record = json.loads((folder / _RECORD).read_text(encoding="utf-8"))
@@ -73,7 +73,7 @@ def read_sum(folder: Path) -> str | None:
 
 
 def list_files(folder: Path) -> list[Path]:
-    """All files that were in the archive, in order."""
+    """All files from the archive, sorted."""
     return sorted(path for path in folder.rglob("*") if path.is_file() and path.name != _RECORD)
 
 
@@ -99,7 +99,7 @@ def _list_zip(archive: Path) -> Generator[tuple[str, IO[bytes]], None, None]:
 
 
 def _check_name(member: str) -> PurePosixPath:
-    """The path of a member below the folder. Raises UserError where it leads out of it."""
+    """The path of a member relative to the folder. Raises UserError if it leads out of it."""
     path = PurePosixPath(member.replace("\\", "/"))
     if path.is_absolute() or ".." in path.parts or ":" in member:
         raise UserError(f"expected members inside its folder, found {member!r}")

@@ -1,12 +1,12 @@
 """Finds the frames without camera motion, and lists them for prepare_train_data's --static_frames_file.
 
-By the vehicle's speed where KITTI raw's oxts files are there, else by the mean optical flow from a frame to the next,
-on small grey images (needs scikit-image: pip install 'sfmlearner_tf[static]').
+Uses the vehicle's speed if KITTI raw's oxts files exist, else the mean optical flow to the next frame on small grey
+images (needs scikit-image: pip install 'sfmlearner_tf[static]').
 
     python tools/find_static_frames.py --dataset_dir=kitti_raw --dataset_name=kitti_raw --output=static_frames.txt
 
-A line is "<date> <drive> <frame>", as in the release's list; other recordings have "-" for the date. For drives on the
-published list, precision and recall against it are printed.
+Each line is "<date> <drive> <frame>", as in the release's list, with "-" as the date of other recordings. For drives in
+the published list, prints precision and recall against it.
 """
 
 from __future__ import annotations
@@ -22,24 +22,24 @@ from kitti_eval import command
 from sfmlearner_tf.data import splits
 from sfmlearner_tf.data.datasets import DATASETS, list_dataset
 from sfmlearner_tf.data.files import write_whole
-from sfmlearner_tf.data.sequences import Intrinsics, Selection, Sequence
+from sfmlearner_tf.data.sequences import FrameSequence, Intrinsics, Selection
 from sfmlearner_tf.data.static import find_static
 from sfmlearner_tf.data.workers import ordered_map
 from sfmlearner_tf.errors import UserError
 
 FLAGS = flags.FLAGS
-flags.DEFINE_string("dataset_dir", None, "Where the recordings lie, in the dataset's official layout.", required=True)
-flags.DEFINE_enum("dataset_name", None, DATASETS, "What lies there.", required=True)
-flags.DEFINE_string("output", None, "The list to write.", required=True)
-flags.DEFINE_float("max_speed", 1.3, "m/s below which a frame is static, where oxts is there.", lower_bound=0)
-flags.DEFINE_float("max_flow", 1.3, "Pixels, at a width of 416, below which a frame is static.", lower_bound=0)
+flags.DEFINE_string("dataset_dir", None, "Folder of the recordings, in the dataset's official layout.", required=True)
+flags.DEFINE_enum("dataset_name", None, DATASETS, "Name of the dataset.", required=True)
+flags.DEFINE_string("output", None, "File to write the list to.", required=True)
+flags.DEFINE_float("max_speed", 1.3, "Speed in m/s below which a frame is static (oxts).", lower_bound=0)
+flags.DEFINE_float("max_flow", 1.3, "Mean flow in pixels, at width 416, below which it is static.", lower_bound=0)
 flags.DEFINE_integer("num_threads", 4, "Worker processes.", lower_bound=1)
 
 
 def main() -> None:
     if not os.path.exists(FLAGS.dataset_dir):
         raise UserError(f"--dataset_dir: expected recordings, found no such folder: {FLAGS.dataset_dir}")
-    # The intrinsics play no part here.
+    # The intrinsics are not used.
     listing = list_dataset(
         FLAGS.dataset_name, FLAGS.dataset_dir, Selection(), lambda width, height: Intrinsics(width, width, 0, 0)
     )
@@ -62,8 +62,8 @@ def main() -> None:
     _compare(found)
 
 
-def _one_camera(sequences: list[Sequence]) -> list[Sequence]:
-    """Of every recording, the sequences of its first camera: the others move with it."""
+def _one_camera(sequences: list[FrameSequence]) -> list[FrameSequence]:
+    """The sequences of the first camera of every recording: the others move with it."""
     first = {sequence.recording: sequence.folder for sequence in reversed(sequences)}
     return [sequence for sequence in sequences if sequence.folder == first[sequence.recording]]
 
@@ -78,7 +78,7 @@ def _write(found: dict[str, set[int]]) -> None:
     try:
         write_whole(FLAGS.output, "".join(lines).encode())
     except OSError as error:
-        raise UserError(f"--output: expected a file to write, found {FLAGS.output}: {error.strerror}") from None
+        raise UserError(f"--output: expected a writable file, found {FLAGS.output}: {error.strerror}") from None
 
 
 def _compare(found: dict[str, set[int]]) -> None:

@@ -1,7 +1,7 @@
-"""How well depth and motion fit the truth of a KITTI raw tree that carries it, beside two trivial predictors.
+"""Errors of depth and motion against the ground truth of the generated world, and two trivial predictors.
 
-What the demo shows at its end: not the paper's protocol (that is kitti_eval), but a measure for the generated world,
-where every pixel's depth and every pose is known.
+Printed at the end of the demo. This is not the paper's protocol (see kitti_eval): here all poses and the depth of
+all pixels are known.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ MIN_DEPTH_M, MAX_DEPTH_M = 1e-3, 80.0
 
 
 class Triplet(NamedTuple):
-    """A target frame, its two neighbours, and the truth."""
+    """A target frame, its two neighbours, and the ground truth."""
 
     target: np.ndarray  # [H, W, 3] uint8
     sources: np.ndarray  # [H, W, 6] uint8
-    depth_m: np.ndarray  # [H, W], 0 where there is none
+    depth_m: np.ndarray  # [H, W], 0 where unknown
     translations_m: np.ndarray  # [2, 3], target to source
 
 
@@ -50,12 +50,12 @@ def read_triplets(drive_dir: Path) -> list[Triplet]:
 
 
 def read_depth(path: Path) -> np.ndarray:
-    """One of KITTI's annotated depth maps [H, W], metres, 0 where there is none."""
+    """Reads an annotated depth map of KITTI [H, W], metres, 0 where unknown."""
     return imageio.imread(path).astype(np.float32) / 256
 
 
 def compute_errors(triplets: Sequence[Triplet], depths: Sequence[np.ndarray], motions: Sequence[np.ndarray]) -> Errors:
-    """Of predicted depths [H, W] and translations [2, 3], each of arbitrary scale."""
+    """The mean errors of predicted depths [H, W] and translations [2, 3], each of arbitrary scale."""
     abs_rels, translation_errors = [], []
     for triplet, depth, motion in zip(triplets, depths, motions):
         valid = (triplet.depth_m > MIN_DEPTH_M) & (triplet.depth_m < MAX_DEPTH_M)
@@ -67,12 +67,12 @@ def compute_errors(triplets: Sequence[Triplet], depths: Sequence[np.ndarray], mo
 
 
 def mean_depth(triplets: Sequence[Triplet]) -> np.ndarray:
-    """The trivial predictor of depth [H, W]: each pixel's mean over all triplets where it is known."""
+    """The trivial depth prediction [H, W]: the mean of each pixel over the triplets in which it is known."""
     known = sum((triplet.depth_m > 0).astype(np.float64) for triplet in triplets)
     total = sum(np.minimum(triplet.depth_m, MAX_DEPTH_M).astype(np.float64) for triplet in triplets)
     return np.where(known > 0, total / np.maximum(known, 1), MAX_DEPTH_M)
 
 
 def mean_motion(triplets: Sequence[Triplet]) -> np.ndarray:
-    """The trivial predictor of motion: the mean translations [2, 3] over all triplets."""
+    """The trivial motion prediction: the mean translations [2, 3] over all triplets."""
     return np.mean([triplet.translations_m for triplet in triplets], axis=0)

@@ -1,24 +1,24 @@
-"""Predicts depth, and camera motion, of your own pictures: an image, a folder of them, or a video.
+"""Predicts depth and camera motion for your own images or video.
 
     python tools/predict.py --input=photos --ckpt_file=checkpoints/model-190532 --output_dir=out
     python tools/predict.py --input=drive.mp4 --saved_model=demo/saved_model --output_dir=out --poses --output=mp4,npy
 
---output names what is written into --output_dir:
+--output selects what is written to --output_dir:
 
   png   <image>_depth.png: the image above its depth, near is bright (--layout, --color_range)
   npy   <image>_depth.npy: float32 [H, W], camera z, at the size of the image
   mp4   <input>_depth.mp4: the pictures as a video
 
-Frames of a video are called <video>_000000 and so on. --poses adds <input>_trajectory.txt in the TUM format, `time tx
-ty tz qx qy qz qw`, a line for each frame: where the camera is, in the frame of the first one; time is in seconds for a
-video, else the number of the image. Photos are turned upright as their EXIF data says, before anything else.
+Video frames are named <video>_000000 and so on. --poses also writes <input>_trajectory.txt in TUM format, `time tx ty
+tz qx qy qz qw`, one line per frame: the camera pose relative to the first frame. The time is in seconds for a video,
+else the number of the image. Images are first rotated upright according to their EXIF data.
 
-Depth and translation are up to one factor, which images alone cannot tell. It is yours to give: --scale=5.4, or
---scale_from_sparse=depths.csv, a table with the columns u, v (pixels of the image; 0, 0 is the centre of the upper left
-one) and depth_m, and a column image with the image's name, or the number of a video's frame, where there are several.
-The factor is the median of measured over predicted depth, and makes all of them metres.
+Depth and translation are predicted up to one scale factor. To get metres, give the factor, --scale=5.4, or measured
+depths, --scale_from_sparse=depths.csv: a table with the columns u, v (pixels of the image; 0, 0 is the centre of the
+top left one), depth_m and, if there are several frames, image (the name of an image or the number of a video frame).
+The factor is then the median of measured over predicted depth.
 
-Ctrl-C keeps the pictures and arrays that are done; a video and a trajectory are written when they are whole.
+Ctrl-C keeps the finished pictures and arrays; a video or trajectory is written only once it is complete.
 """
 
 from __future__ import annotations
@@ -46,36 +46,36 @@ from sfmlearner_tf.tools.predict_scale import Point, compute_ratios, read_points
 from sfmlearner_tf.tools.predict_trajectory import MotionPredictor, chain_vectors
 
 if TYPE_CHECKING:
-    from sfmlearner_tf.prediction import DepthNetwork, PoseNetwork
+    from sfmlearner_tf.prediction import DepthPredictor, PosePredictor
 
 OUTPUTS = ("png", "npy", "mp4")
-# Frames, spread over the recording, that fix the range of colours.
+# Frames, spread over the recording, that determine a fixed colour range.
 _SAMPLES = 16
 
 FLAGS = flags.FLAGS
 flags.DEFINE_string(
     "input", None, "An image, a folder of images, a pattern such as 'a/*.jpg', or a video.", required=True
 )
-flags.DEFINE_string("output_dir", None, "Folder for what is predicted.", required=True)
+flags.DEFINE_string("output_dir", None, "Folder for the predictions.", required=True)
 flags.DEFINE_string("ckpt_file", None, "Checkpoint, such as folder/model-190532.")
-flags.DEFINE_string("saved_model", None, "Folder of a SavedModel, in place of a checkpoint; it has sizes of its own.")
+flags.DEFINE_string("saved_model", None, "Folder of a SavedModel, instead of a checkpoint; it sets the image size.")
 flags.DEFINE_integer("img_height", 128, "Height that images are resized to for the network, pixels.", lower_bound=32)
 flags.DEFINE_integer("img_width", 416, "Width that images are resized to for the network, pixels.", lower_bound=32)
 flags.DEFINE_integer("batch_size", 4, "Images per step.", lower_bound=1)
-flags.DEFINE_list("output", None, "Any of png, npy, mp4, with commas; by default mp4 for a video, else png.")
-flags.DEFINE_enum("layout", "above", LAYOUTS, "Where a picture shows the image: 'depth' shows none.")
+flags.DEFINE_list("output", None, "Any of png, npy, mp4, comma-separated; by default mp4 for a video, else png.")
+flags.DEFINE_enum("layout", "above", LAYOUTS, "Position of the image in a picture; 'depth' leaves it out.")
 flags.DEFINE_enum(
     "color_range",
     None,
     ["fixed", "per_image"],
-    f"What the colours span: the disparities of {_SAMPLES} frames spread over the input, so that nothing flickers, or"
-    " of each image; by default fixed for videos in or out.",
+    f"Disparity range of the colours: fixed, from {_SAMPLES} frames spread over the input, to avoid flicker, or per"
+    " image; by default fixed if the input or output is a video.",
 )
 flags.DEFINE_float("fps", None, "Frames per second of the mp4; by default the video's own, 10 for images.", 0.01, 1000)
-flags.DEFINE_bool("poses", False, "Write the camera's trajectory, too.")
-flags.DEFINE_integer("seq_length", 3, "Frames that the pose network sees, odd, as in training.", lower_bound=3)
-flags.DEFINE_float("scale", None, "Metres of one unit of the network.", lower_bound=1e-9)
-flags.DEFINE_string("scale_from_sparse", None, "CSV file of a few measured depths (u,v,depth_m), to find the scale.")
+flags.DEFINE_bool("poses", False, "Also write the camera trajectory.")
+flags.DEFINE_integer("seq_length", 3, "Frames per input of the pose network, odd, as in training.", lower_bound=3)
+flags.DEFINE_float("scale", None, "Metres per unit of predicted depth.", lower_bound=1e-9)
+flags.DEFINE_string("scale_from_sparse", None, "CSV file of measured depths (u,v,depth_m) that give the scale.")
 
 
 def main() -> None:
@@ -84,7 +84,7 @@ def main() -> None:
     outputs = _choose_outputs(recording)
     points = read_points(FLAGS.scale_from_sparse, recording) if FLAGS.scale_from_sparse else {}
     _check_recording(recording, outputs)
-    # TensorFlow takes seconds to load: what is wrong with the flags and the input is told before.
+    # Imports TensorFlow, which takes seconds: wrong flags and input should fail first.
     depth_network, pose_network = _load_networks(needs_depth=bool(outputs or points))
     _make_output_dir()
     motions = MotionPredictor(pose_network, FLAGS.batch_size) if pose_network else None
@@ -99,8 +99,8 @@ def main() -> None:
     unit = "an unknown unit (--scale or --scale_from_sparse make it metres)" if scale is None else "metres"
     print(f"{FLAGS.output_dir}: {count} of {len(recording.frames)} frames; depth and translation are in {unit}")
     if notes or count < len(recording.frames):
-        reason = f"{notes[0].kind}: {notes[0].what}" if notes else "the others are not there"
-        raise UserError(f"{count} of {len(recording.frames)} frames could be read, and these are done; {reason}")
+        reason = f"{notes[0].kind}: {notes[0].what}" if notes else "the others are missing"
+        raise UserError(f"{count} of {len(recording.frames)} frames could be read and are done; {reason}")
 
 
 def _check_flags() -> None:
@@ -110,7 +110,7 @@ def _check_flags() -> None:
     if FLAGS.seq_length % 2 == 0:
         raise UserError(f"--seq_length={FLAGS.seq_length}: expected an odd number")
     if FLAGS.scale is not None and FLAGS.scale_from_sparse:
-        raise UserError("--scale: expected no --scale_from_sparse beside it, found both")
+        raise UserError("expected at most one of --scale and --scale_from_sparse, found both")
     others = [name for name in FLAGS.output or [] if name not in OUTPUTS]
     if others:
         raise UserError(f"--output: expected any of {', '.join(OUTPUTS)}, found {others[0]!r}")
@@ -120,12 +120,12 @@ def _choose_outputs(recording: Recording) -> list[str]:
     if FLAGS.output is None:
         return ["mp4" if recording.is_video else "png"]
     if not FLAGS.output and not FLAGS.poses:
-        raise UserError(f"--output: expected any of {', '.join(OUTPUTS)} where there is no --poses, found nothing")
+        raise UserError(f"--output: expected any of {', '.join(OUTPUTS)} without --poses, found nothing")
     return FLAGS.output
 
 
 def _check_recording(recording: Recording, outputs: list[str]) -> None:
-    """Raises UserError where the recording does not suit what is asked of it."""
+    """Raises UserError if the flags ask for something this recording does not allow."""
     if FLAGS.poses and len(recording.frames) < FLAGS.seq_length:
         raise UserError(
             f"--poses: expected at least --seq_length={FLAGS.seq_length} frames, found {len(recording.frames)} in"
@@ -133,7 +133,7 @@ def _check_recording(recording: Recording, outputs: list[str]) -> None:
         )
     folders = {os.path.realpath(os.path.dirname(frame.path)) for frame in recording.frames}
     if len(recording.frames) > 1 and not recording.is_video and os.path.realpath(FLAGS.output_dir) in folders:
-        raise UserError(f"--output_dir={FLAGS.output_dir}: expected another folder than that of the images")
+        raise UserError(f"--output_dir={FLAGS.output_dir}: expected a folder other than that of the images")
     if "mp4" in outputs or FLAGS.poses:
         check_images(recording, one_size="mp4" in outputs)
     if "mp4" in outputs:
@@ -144,37 +144,37 @@ def _make_output_dir() -> None:
     try:
         os.makedirs(FLAGS.output_dir, exist_ok=True)
     except OSError as error:
-        raise UserError(f"--output_dir={FLAGS.output_dir}: expected a folder to write to; {error.strerror}") from error
+        raise UserError(f"--output_dir={FLAGS.output_dir}: expected a writable folder; {error.strerror}") from error
 
 
 def _color_range(recording: Recording, outputs: list[str]) -> str:
     return FLAGS.color_range or ("fixed" if recording.is_video or "mp4" in outputs else "per_image")
 
 
-def _load_networks(needs_depth: bool) -> tuple[DepthNetwork | None, PoseNetwork | None]:
-    """What the flags ask for; None in place of a network that is not needed."""
+def _load_networks(needs_depth: bool) -> tuple[DepthPredictor | None, PosePredictor | None]:
+    """The networks; None for one that is not needed."""
     from sfmlearner_tf import prediction
 
     size = FLAGS.img_height, FLAGS.img_width
     if FLAGS.ckpt_file:
-        depth = prediction.load_depth_network(FLAGS.ckpt_file, *size) if needs_depth else None
-        pose = prediction.load_pose_network(FLAGS.ckpt_file, FLAGS.seq_length, *size) if FLAGS.poses else None
+        depth = prediction.load_depth_predictor(FLAGS.ckpt_file, *size) if needs_depth else None
+        pose = prediction.load_pose_predictor(FLAGS.ckpt_file, *size, FLAGS.seq_length) if FLAGS.poses else None
         return depth, pose
-    saved = prediction.SavedNetworks(FLAGS.saved_model)
+    saved = prediction.SavedModel(FLAGS.saved_model)
     depth = saved.depth() if needs_depth else None
     pose = saved.pose(*size) if FLAGS.poses else None
     sizes = {"img_height": depth.height, "img_width": depth.width} if depth else {}
     sizes.update({"seq_length": pose.seq_length} if pose else {})
     for name, own in sizes.items():
         if FLAGS[name].present and FLAGS[name].value != own:
-            raise UserError(f"--{name}={FLAGS[name].value}: expected {own} or no such flag for {FLAGS.saved_model}")
+            raise UserError(f"--{name}={FLAGS[name].value}: expected {own}, as in {FLAGS.saved_model}, or no such flag")
     return depth, pose
 
 
 def _look_ahead(
-    recording: Recording, points: dict[int, list[Point]], needs_ends: bool, network: DepthNetwork | None
+    recording: Recording, points: dict[int, list[Point]], needs_ends: bool, network: DepthPredictor | None
 ) -> tuple[float | None, tuple[float, float] | None]:
-    """The scale, None where nothing is known of it, and the ends of the colours, None where each image has its own."""
+    """The scale (None if unknown) and the disparity range of the colours (None if each image has its own)."""
     count = len(recording.frames)
     samples = set(np.linspace(0, count - 1, min(count, _SAMPLES)).astype(int).tolist()) if needs_ends else set()
     ratios: list[float] = []
@@ -190,13 +190,13 @@ def _look_ahead(
     if not points:
         return FLAGS.scale, ends
     if not ratios:
-        raise UserError(f"--scale_from_sparse={FLAGS.scale_from_sparse}: none of the images that it names can be read")
+        raise UserError(f"--scale_from_sparse={FLAGS.scale_from_sparse}: none of its images can be read")
     lower, scale, upper = np.percentile(ratios, (25, 50, 75))
     print(f"scale {scale:.4g}: the median of {len(ratios)} points, half of them within {lower:.4g} to {upper:.4g}")
     return float(scale), ends
 
 
-def _predict_depths(pictures: Iterable[Picture], network: DepthNetwork) -> Iterator[tuple[Picture, np.ndarray]]:
+def _predict_depths(pictures: Iterable[Picture], network: DepthPredictor) -> Iterator[tuple[Picture, np.ndarray]]:
     """Each picture with its depth [network.height, network.width]."""
     from sfmlearner_tf.prediction import batched
 
@@ -219,7 +219,7 @@ def _open_writer(
 
 
 def _read_all(recording: Recording, needs_all: bool, notes: list[Note]) -> Iterator[Picture]:
-    """The frames that can be read. Raises UserError where one is missing before others, if `needs_all`."""
+    """Yields the frames that can be read. With `needs_all`, raises UserError if one is missing before another."""
     count = len(recording.frames)
     with contextlib.closing(read_pictures(recording, list(range(count)), notes)) as pictures:
         for number, picture in enumerate(tqdm(pictures, "predicting", count, unit="frame", disable=None)):
@@ -229,9 +229,9 @@ def _read_all(recording: Recording, needs_all: bool, notes: list[Note]) -> Itera
 
 
 def _predict(
-    pictures: Iterator[Picture], network: DepthNetwork | None, motions: MotionPredictor | None, writer: PictureWriter
+    pictures: Iterator[Picture], network: DepthPredictor | None, motions: MotionPredictor | None, writer: PictureWriter
 ) -> int:
-    """Predicts and writes frame after frame; returns how many there were."""
+    """Predicts and writes all frames; returns their number."""
     count = 0
     for picture, depth in _predict_depths(pictures, network) if network else ((picture, None) for picture in pictures):
         if depth is not None:
@@ -245,7 +245,7 @@ def _predict(
 def _write_trajectory(recording: Recording, motions: MotionPredictor, scale: float) -> None:
     motions.flush()
     if not motions.vectors:
-        raise UserError("--poses: expected as many frames as the pose network sees, found fewer that can be read")
+        raise UserError("--poses: expected at least --seq_length readable frames, found fewer")
     poses, times_s = chain_vectors(motions.vectors, recording.times_s, scale)
     write_text(Path(FLAGS.output_dir, f"{recording.name}_trajectory.txt"), format_tum(poses, times_s))
 

@@ -1,4 +1,4 @@
-"""What `predict` reads: an image, a folder or a pattern of images, or a video."""
+"""The input of `predict`: an image, a folder or glob pattern of images, or a video."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from collections.abc import Generator
 from pathlib import Path
 from typing import NamedTuple
 
-from PIL import ExifTags, Image, ImageOps
+from PIL import Image
 
-from sfmlearner_tf.data.frames import DECODE_ERRORS, to_rgb
+from sfmlearner_tf.data.frames import open_image, read_upright_size
 from sfmlearner_tf.data.sequences import Frame, Note
 from sfmlearner_tf.data.video import (
     IMAGE_ENDINGS,
@@ -31,8 +31,8 @@ _AHEAD = 4
 class Recording(NamedTuple):
     """Frames in order, not yet decoded.
 
-    name: what files for all of them are called after. frames: each with a name of its own, which its files get.
-    times_s: [N], of a video in seconds from its first frame, of images their numbers from 0.
+    name: prefix of the files for the whole recording. frames: their names are unique and prefix the files of a frame.
+    times_s: [N], seconds from the first frame for a video, 0, 1, 2, ... for images.
     """
 
     name: str
@@ -45,12 +45,12 @@ class Recording(NamedTuple):
 
     @property
     def frames_per_second(self) -> float | None:
-        """The mean rate of a video of several frames."""
+        """The mean frame rate of a video; None for images or a single frame."""
         return (len(self.frames) - 1) / self.times_s[-1] if self.is_video and len(self.frames) > 1 else None
 
 
 class Picture(NamedTuple):
-    """A decoded frame: its number in the recording, and the image, RGB and upright."""
+    """A decoded frame: its number in the recording, and its upright RGB image."""
 
     number: int
     frame: Frame
@@ -58,10 +58,10 @@ class Picture(NamedTuple):
 
 
 def list_recording(path: str) -> Recording:
-    """What `--input` names.
+    """Lists the frames of `--input`.
 
     Raises:
-        UserError: there is nothing, no image in the folder, or a file that is neither an image nor a video.
+        UserError: nothing matches, the folder has no image, or the file is neither an image nor a video.
     """
     if os.path.isdir(path):
         paths, name = find_images(path), Path(path).resolve().name
@@ -75,13 +75,13 @@ def list_recording(path: str) -> Recording:
         return _list_images([path], stem) if path.lower().endswith(IMAGE_ENDINGS) else _list_video(path, stem)
     paths = [found for found in glob.glob(path, recursive=True) if found.lower().endswith(IMAGE_ENDINGS)]
     if not paths:
-        found = "no image that this pattern fits" if glob.has_magic(path) else "nothing of this name"
+        found = "no image that matches this pattern" if glob.has_magic(path) else "nothing of this name"
         raise UserError(f"--input={path}: expected images, a folder or a video, found {found}")
     return _list_images(sorted(paths, key=natural_order), "images")
 
 
 def read_pictures(recording: Recording, numbers: list[int], notes: list[Note]) -> Generator[Picture, None, None]:
-    """Decodes the chosen frames, given in order, one after the other; damaged ones are left out and noted."""
+    """Decodes the frames with these ascending numbers in order; skips damaged ones and adds notes about them."""
     frames = tuple(recording.frames[number] for number in numbers)
     images = read_video(frames, notes) if recording.is_video else _read_images(frames, notes)
     with contextlib.closing(images):
@@ -91,25 +91,23 @@ def read_pictures(recording: Recording, numbers: list[int], notes: list[Note]) -
 
 
 def check_images(recording: Recording, one_size: bool) -> None:
-    """Raises UserError, naming it, for an image that cannot be opened; with `one_size` for one of another size, too."""
+    """Raises UserError for the first image that cannot be opened or, with `one_size`, has another size."""
     first_size = None
     for frame in [] if recording.is_video else recording.frames:
         try:
-            with Image.open(frame.path) as image:
-                turned = image.getexif().get(ExifTags.Base.Orientation, 1) > 4
-                size = image.size[::-1] if turned else image.size
-        except DECODE_ERRORS as error:
-            raise UserError(f"{_damaged(frame, error).what}; a video and a trajectory need every image") from error
+            size = read_upright_size(frame.path)
+        except UserError as error:
+            raise UserError(f"{error}; a video and a trajectory need every image") from error
         first_size = first_size or size
         if one_size and size != first_size:
             raise UserError(
-                f"{frame.path}: expected {first_size[0]}x{first_size[1]} pixels as the images before, found"
-                f" {size[0]}x{size[1]}; images of several sizes make no mp4 (--output=png)"
+                f"{frame.path}: expected {first_size[0]}x{first_size[1]} pixels like the images before, found"
+                f" {size[0]}x{size[1]}; an mp4 needs images of one size (or use --output=png)"
             )
 
 
 def _list_images(paths: list[str], name: str) -> Recording:
-    """Images are called after their files; by all that tells them apart where two share that."""
+    """Frames are named after their files, with the folders if two files have the same name."""
     names = [Path(path).stem for path in paths]
     if len(set(names)) < len(names):
         folder = os.path.commonpath([os.path.dirname(path) for path in paths])
@@ -140,12 +138,6 @@ def _read_images(frames: tuple[Frame, ...], notes: list[Note]) -> Generator[Imag
 
 def _open(frame: Frame) -> Image.Image | Note:
     try:
-        with Image.open(frame.path) as image:
-            return to_rgb(ImageOps.exif_transpose(image))
-    except DECODE_ERRORS as error:
-        return _damaged(frame, error)
-
-
-def _damaged(frame: Frame, error: Exception) -> Note:
-    reason = getattr(error, "strerror", None) or " ".join(str(error).replace(repr(frame.path), "").split())
-    return Note("damaged image", f"{frame.path}: expected an image; {reason}", lost=True)
+        return open_image(frame.path, upright=True)
+    except UserError as error:
+        return Note("damaged image", str(error), lost=True)

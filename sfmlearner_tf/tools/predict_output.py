@@ -1,4 +1,4 @@
-"""What `predict` writes: coloured pictures, arrays and videos, each of them whole or not there."""
+"""The output of `predict`: coloured pictures, arrays and videos, all written atomically."""
 
 from __future__ import annotations
 
@@ -22,40 +22,40 @@ from sfmlearner_tf.tools.predict_input import Picture
 
 LAYOUTS = ("above", "beside", "depth")
 
-# Percentiles of disparity at the ends of the colours: a few stray pixels decide nothing.
+# Percentiles of disparity at the ends of the colour range, so that a few outliers do not set it.
 _ENDS = (2, 98)
 
 
 def find_range(disparities: Iterable[np.ndarray]) -> tuple[float, float]:
-    """The disparities, of any shapes, at which the colours begin and end."""
+    """The ends of the colour range for disparities of any shapes."""
     low, high = np.percentile(np.concatenate([disparity.ravel() for disparity in disparities]), _ENDS)
     return float(low), float(high)
 
 
 def colour_disparity(disparity: np.ndarray, ends: tuple[float, float]) -> np.ndarray:
-    """RGB uint8 [H, W, 3] of disparity [H, W]: near is bright, and what lies beyond the ends has the colour there."""
+    """Colours disparity [H, W] as RGB uint8 [H, W, 3]: near is bright, values beyond the ends are clipped."""
     low, high = ends
     nearness = (disparity - low) / max(high - low, 1e-9)
     return colormaps["magma"](np.clip(nearness, 0, 1), bytes=True)[..., :3]
 
 
 def compose(image: Image.Image, coloured: np.ndarray, layout: str) -> np.ndarray:
-    """The picture uint8: the input "above" its depth, "beside" it, or the "depth" alone."""
+    """The picture, RGB uint8: the image "above" its depth, "beside" it, or the "depth" alone."""
     if layout == "depth":
         return coloured
     return np.concatenate([np.asarray(image), coloured], axis=0 if layout == "above" else 1)
 
 
 def write_png(path: Path, pixels: np.ndarray) -> None:
-    """Writes RGB uint8 [H, W, 3]. Raises UserError where that is not possible."""
+    """Writes RGB uint8 [H, W, 3] as PNG. Raises UserError if the file cannot be written."""
     buffer = io.BytesIO()
-    # Half the time of the default for pictures a tenth larger.
+    # Half the time of the default level, for files a tenth larger.
     Image.fromarray(pixels).save(buffer, "png", compress_level=3)
     _write(path, buffer.getvalue())
 
 
 def write_array(path: Path, array: np.ndarray) -> None:
-    """Writes a .npy file. Raises UserError where that is not possible."""
+    """Writes a .npy file. Raises UserError if it cannot be written."""
     buffer = io.BytesIO()
     np.save(buffer, array, allow_pickle=False)
     _write(path, buffer.getvalue())
@@ -63,9 +63,9 @@ def write_array(path: Path, array: np.ndarray) -> None:
 
 @contextmanager
 def open_video(path: Path, frames_per_second: float) -> Iterator[Callable[[np.ndarray], None]]:
-    """A context with the function that adds a frame, RGB uint8 [H, W, 3] of one size throughout, to an mp4.
+    """A context that yields a function to add frames, RGB uint8 [H, W, 3] of one size, to an mp4.
 
-    The file appears where the context ends without an exception. Raises UserError where it cannot be written.
+    The file appears only if the context ends without an exception. Raises UserError if it cannot be written.
     """
     aside = path.with_name(f".{path.name}.writing")
     processes: list[subprocess.Popen] = []
@@ -99,9 +99,9 @@ def open_video(path: Path, frames_per_second: float) -> Iterator[Callable[[np.nd
 def _start_encoder(path: Path, height: int, width: int, frames_per_second: float, complaints: IO) -> subprocess.Popen:
     size = ["-s", f"{width}x{height}", "-r", f"{frames_per_second:.6f}"]
     pixels = ["-v", "error", "-y", "-f", "rawvideo", "-pix_fmt", "rgb24", *size, "-i", "-"]
-    # Players ask for this pixel format, which has even sides.
+    # Players require this pixel format, which needs even sides.
     video = ["-vf", "pad=ceil(iw/2)*2:ceil(ih/2)*2", "-pix_fmt", "yuv420p", "-movflags", "+faststart", "-f", "mp4"]
-    # A session of its own: Ctrl-C is for this process to handle.
+    # Its own session, so that Ctrl-C reaches only this process.
     return subprocess.Popen(
         [find_ffmpeg(), *pixels, *video, str(path)],
         stdin=subprocess.PIPE,
@@ -125,9 +125,9 @@ def _encoder_error(path: Path, complaints: IO) -> UserError:
 
 
 class PictureWriter(NamedTuple):
-    """Where the predictions of one recording go, and in which form.
+    """Writes the predictions of one recording in the chosen formats.
 
-    ends: of the colours, or None for those of each picture. scale: multiplies depths.
+    ends: disparity range of the colours, or None for that of each image. scale: factor for depths.
     """
 
     folder: Path
@@ -139,7 +139,7 @@ class PictureWriter(NamedTuple):
     scale: float
 
     def write(self, picture: Picture, depth: np.ndarray) -> None:
-        """Writes one prediction, depth [h, w] of the whole picture. Raises UserError where that is not possible."""
+        """Writes the depth [h, w] predicted for one image. Raises UserError if a file cannot be written."""
         width, height = picture.image.size
         disparity = resize_bilinear(1 / depth, height, width)
         if self.writes_npy:

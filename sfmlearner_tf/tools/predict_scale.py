@@ -1,4 +1,4 @@
-"""The factor that makes predictions metric, from a few measured depths."""
+"""The scale factor that makes predictions metric, from a few measured depths."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _COLUMNS = ("u", "v", "depth_m")
 
 
 class Point(NamedTuple):
-    """A measured depth at a pixel, (0, 0) the centre of the upper left one; `source` names its file and line."""
+    """A measured depth at a pixel, (0, 0) the centre of the top left one; `source` names the file and line."""
 
     u: float
     v: float
@@ -27,13 +27,13 @@ class Point(NamedTuple):
 
 
 def read_points(path: str, recording: Recording) -> dict[int, list[Point]]:
-    """The measured depths of a CSV file by the number of the frame that they belong to.
+    """The measured depths in a CSV file by frame number.
 
-    Columns u, v, depth_m, and image where there are several: the name of an image, or the number of a video's frame,
-    from 0. Depths that are not positive stand for no measurement.
+    Columns u, v, depth_m and, if there are several frames, image: the name of an image or the number of a video frame,
+    from 0. Rows whose depth is not positive are ignored.
 
     Raises:
-        UserError: the file is missing or not of this form, names no frame of the recording, or measures nothing.
+        UserError: the file is missing or malformed, names an unknown frame, or has no positive depth.
     """
     numbers = _number_frames(recording)
     points = defaultdict(list)
@@ -47,21 +47,21 @@ def read_points(path: str, recording: Recording) -> dict[int, list[Point]]:
                 point = _parse(row, source)
                 image = (row.get("image") or "").strip()
                 if "image" in row and image not in numbers:
-                    raise UserError(f"{source}: expected in column image a frame of --input, found {image!r}")
+                    raise UserError(f"{source}: expected a frame of --input in column image, found {image!r}")
                 if point.depth_m > 0:
                     points[numbers[image] if "image" in row else 0].append(point)
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         reason = getattr(error, "strerror", None) or error
         raise UserError(f"--scale_from_sparse={path}: expected a CSV file; {reason}") from error
     if not points:
-        raise UserError(f"{path}: expected measured depths, found none that is positive")
+        raise UserError(f"{path}: expected measured depths, found no positive one")
     return dict(points)
 
 
 def compute_ratios(points: list[Point], picture: Picture, depth: np.ndarray) -> list[float]:
-    """Measured over predicted depth of each point; the prediction is depth [h, w] of the whole picture.
+    """Measured over predicted depth at each point; `depth` [h, w] is predicted for the whole image.
 
-    Raises UserError for a point outside the picture.
+    Raises UserError for a point outside the image.
     """
     width, height = picture.image.size
     outside = [point for point in points if not (-0.5 <= point.u < width - 0.5 and -0.5 <= point.v < height - 0.5)]
@@ -76,7 +76,7 @@ def compute_ratios(points: list[Point], picture: Picture, depth: np.ndarray) -> 
 
 
 def _number_frames(recording: Recording) -> dict[str, int]:
-    """The number of a frame by each name that it may have in the table."""
+    """Frame numbers by every name that the table may use for a frame."""
     if recording.is_video:
         return {str(index): index for index in range(len(recording.frames))}
     names = {}

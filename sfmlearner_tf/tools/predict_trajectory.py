@@ -1,4 +1,4 @@
-"""The camera's path through a recording, put together window by window."""
+"""The camera trajectory of a recording, chained from predictions for windows of frames."""
 
 from __future__ import annotations
 
@@ -12,23 +12,23 @@ from kitti_eval.snippets import chain_snippets
 from kitti_eval.trajectory import predicted_vectors_to_poses
 
 if TYPE_CHECKING:
-    from sfmlearner_tf.prediction import PoseNetwork
+    from sfmlearner_tf.prediction import PosePredictor
 
 
 class MotionPredictor:
-    """Predicts the motion in every run of seq_length images, which come one after the other.
+    """Predicts the motion in every window of seq_length images, which are added one by one.
 
-    vectors: of the windows so far, each [seq_length, 6], target to each frame.
+    vectors: the pose vectors of the windows so far, each [seq_length, 6], target to each frame.
     """
 
-    def __init__(self, network: PoseNetwork, batch_size: int) -> None:
+    def __init__(self, network: PosePredictor, batch_size: int) -> None:
         self.vectors: list[np.ndarray] = []
         self._network = network
         self._batch_size = batch_size
         self._images: list[np.ndarray] = []
 
     def add(self, image: Image.Image) -> None:
-        """The next frame, of any size."""
+        """Adds the next frame, of any size."""
         size = self._network.width, self._network.height
         # Parity: for motion the release resizes bilinearly, for depth with Lanczos.
         self._images.append(np.asarray(image.resize(size, Image.Resampling.BILINEAR)))
@@ -36,7 +36,7 @@ class MotionPredictor:
             self.flush()
 
     def flush(self) -> None:
-        """Predicts what waits for its batch to fill."""
+        """Predicts the windows of an incomplete batch."""
         length = self._network.seq_length
         windows = [self._images[first : first + length] for first in range(len(self._images) - length + 1)]
         if windows:
@@ -45,9 +45,9 @@ class MotionPredictor:
 
 
 def chain_vectors(vectors: list[np.ndarray], times_s: list[float], scale: float) -> TimedPoses:
-    """The poses first_T_camera of all frames, from the vectors [n, 6] of every run of n of them.
+    """The poses first_T_camera of all frames, from the vectors [n, 6] of every window of n frames.
 
-    The motion from one frame to the next is taken from the window in whose middle it begins. `scale` multiplies
+    The motion from a frame to the next comes from the window with that frame in the middle. `scale` multiplies
     translations.
     """
     snippets = []

@@ -1,11 +1,11 @@
-"""Turns recordings into the training format: strips of seq_length frames, intrinsics, train.txt and val.txt.
+"""Converts recordings to the training format: strips of seq_length frames, intrinsics, train.txt and val.txt.
 
   kitti_raw_eigen   KITTI raw without the test scenes of Eigen et al.
   kitti_raw_stereo  KITTI raw without the scenes of the 2015 stereo benchmark
   kitti_raw         every drive of KITTI raw under --dataset_dir
   kitti_odom        sequences 00 to 08 of KITTI odometry
-  cityscapes        the training cities; the bottom quarter is cut off, so that --img_height=171 gives 128
-  video             a video file, or a folder of them; needs the intrinsics
+  cityscapes        the training cities; the bottom quarter is cropped, so --img_height=171 gives 128
+  video             a video file or a folder of videos; needs the intrinsics
   images            a folder of images in natural order; needs the intrinsics
 
     python tools/prepare_train_data.py --dataset_dir=kitti_raw --dataset_name=kitti_raw_eigen \\
@@ -13,8 +13,8 @@
     python tools/prepare_train_data.py --dataset_dir=drive.mp4 --dataset_name=video --horizontal_fov_deg=70 \\
         --dump_root=formatted --seq_length=3
 
-What is missing is reported and counted; the exit status is 1 where data was damaged or could not be written. A second
-run skips what is done and repairs what is not. --shard=1/4 .. 4/4 share the work out, and --merge then finishes.
+Missing data is reported and counted; the exit status is 1 if data was damaged or could not be written. A second run
+makes only the examples that are missing or incomplete. --shard=1/4 .. 4/4 divide the work; --merge then finishes it.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ from sfmlearner_tf.data.datasets import DATASETS, OWN_DATASETS, list_dataset
 from sfmlearner_tf.data.formatted import JPEG_QUALITY, Example, is_complete, write_splits
 from sfmlearner_tf.data.frames import Geometry
 from sfmlearner_tf.data.prepare import Recipe, claim_folder, make_examples, unfinished
-from sfmlearner_tf.data.sequences import Intrinsics, Listing, Note, Selection, Sequence, shard
+from sfmlearner_tf.data.sequences import FrameSequence, Intrinsics, Listing, Note, Selection, shard
 from sfmlearner_tf.errors import UserError
 
 SMALLEST_SIDE = 32
@@ -44,26 +44,26 @@ NAMES_SHOWN = 10
 INTRINSICS_FLAGS = ("intrinsics", "calibration_file", "horizontal_fov_deg")
 
 FLAGS = flags.FLAGS
-flags.DEFINE_string("dataset_dir", None, "Where the recordings lie, in the dataset's official layout.", required=True)
-flags.DEFINE_enum("dataset_name", None, DATASETS, "What lies there.", required=True)
-flags.DEFINE_string("dump_root", None, "Folder that the training data is written to.", required=True)
-flags.DEFINE_integer("seq_length", None, "Frames of an example: odd; the middle one is the target.", required=True)
+flags.DEFINE_string("dataset_dir", None, "Folder of the recordings, in the dataset's official layout.", required=True)
+flags.DEFINE_enum("dataset_name", None, DATASETS, "Name of the dataset.", required=True)
+flags.DEFINE_string("dump_root", None, "Output folder for the training data.", required=True)
+flags.DEFINE_integer("seq_length", None, "Frames per example, odd; the middle one is the target.", required=True)
 flags.DEFINE_integer("img_height", 128, "Height that frames are resized to, in pixels.")
 flags.DEFINE_integer("img_width", 416, "Width that frames are resized to, in pixels.")
 flags.DEFINE_integer(
-    "jpeg_quality", JPEG_QUALITY, "Of the strips; pictures much smaller than 128x416 learn better from 95.",
+    "jpeg_quality", JPEG_QUALITY, "JPEG quality of the strips; use 95 for images much smaller than 128x416.",
     lower_bound=1, upper_bound=100,
 )  # fmt: skip
 flags.DEFINE_integer("num_threads", 4, "Worker processes.")
-flags.DEFINE_bool("keep_static_frames", False, "Use the frames without camera motion, too.")
-flags.DEFINE_string("static_frames_file", None, "List of frames without camera motion, in place of KITTI raw's own.")
-flags.DEFINE_bool("allow_gaps", False, "Join the frames on both sides of a gap, as the release does.")
-flags.DEFINE_bool("dry_run", False, "Only say what would be made and what is missing.")
-flags.DEFINE_string("shard", None, "i/n: make the i-th of n shares, and no lists yet.")
-flags.DEFINE_bool("merge", False, "Write the lists when all shards are in dump_root.")
-flags.DEFINE_string("intrinsics", None, "video, images: fx,fy,cx,cy in pixels of the frames as they are.")
+flags.DEFINE_bool("keep_static_frames", False, "Keep the frames without camera motion.")
+flags.DEFINE_string("static_frames_file", None, "List of frames without camera motion, instead of KITTI raw's.")
+flags.DEFINE_bool("allow_gaps", False, "Join the frames before and after a gap, as the release does.")
+flags.DEFINE_bool("dry_run", False, "Only report what would be made and what is missing.")
+flags.DEFINE_string("shard", None, "i/n: make only the i-th of n shares, without the lists.")
+flags.DEFINE_bool("merge", False, "Write the lists after all shards are done.")
+flags.DEFINE_string("intrinsics", None, "video, images: fx,fy,cx,cy in pixels of the original frames.")
 flags.DEFINE_string("calibration_file", None, "video, images: a calibration file of KITTI, or COLMAP's cameras.txt.")
-flags.DEFINE_float("horizontal_fov_deg", None, "video, images: the horizontal angle of view.")
+flags.DEFINE_float("horizontal_fov_deg", None, "video, images: the horizontal field of view.")
 flags.DEFINE_integer("frame_step", 1, "video, images: take every n-th frame.", lower_bound=1)
 flags.DEFINE_string("crop", None, "video, images: left,top,width,height in pixels to cut out before resizing.")
 
@@ -89,12 +89,12 @@ def main() -> None:
     _print_notes(Note("missing examples", folder, number=number) for folder, number in folders.items())
     if missing or any(note.lost for note in listing.notes):
         lost = f"{len(missing)} of {len(wanted)} examples lost"
-        raise UserError(f"damage as named above, {lost}: mend it and run the same command again")
+        raise UserError(f"data damaged as listed above, {lost}: repair it and run the same command again")
 
 
 def _check_flags() -> None:
     if FLAGS.seq_length < 3 or FLAGS.seq_length % 2 == 0:
-        raise UserError(f"--seq_length: expected an odd number from 3 on, found {FLAGS.seq_length}")
+        raise UserError(f"--seq_length: expected an odd number of at least 3, found {FLAGS.seq_length}")
     _share()
     geometry = _geometry()
     for name, pixels in (("img_height", geometry.kept_height), ("img_width", geometry.width)):
@@ -103,9 +103,9 @@ def _check_flags() -> None:
     if FLAGS.num_threads < 1:
         raise UserError(f"--num_threads: expected at least 1, found {FLAGS.num_threads}")
     if FLAGS.merge and FLAGS.shard:
-        raise UserError(f"--merge: expected no --shard beside it, found --shard={FLAGS.shard}")
+        raise UserError("expected at most one of --merge and --shard, found both")
     if FLAGS.keep_static_frames and FLAGS.static_frames_file:
-        raise UserError("--keep_static_frames: expected no --static_frames_file beside it, found both")
+        raise UserError("expected at most one of --keep_static_frames and --static_frames_file, found both")
     is_there = os.path.exists if FLAGS.dataset_name == "video" else os.path.isdir
     if not is_there(FLAGS.dataset_dir):
         raise UserError(f"--dataset_dir: expected a folder, found no such folder: {FLAGS.dataset_dir}")
@@ -113,7 +113,7 @@ def _check_flags() -> None:
 
 
 def _check_calibration_flags() -> None:
-    """Own recordings need one source of intrinsics; the other datasets have theirs, and a geometry of their own."""
+    """Raises UserError unless own recordings have one source of intrinsics, and other datasets none of these flags."""
     given = [name for name in INTRINSICS_FLAGS if getattr(FLAGS, name) is not None]
     if FLAGS.dataset_name in OWN_DATASETS:
         if len(given) != 1:
@@ -123,7 +123,7 @@ def _check_calibration_flags() -> None:
     elif given or FLAGS.crop or FLAGS.frame_step != 1:
         name = [*given, "crop" if FLAGS.crop else "frame_step"][0]
         expected = " or ".join(f"--dataset_name={own}" for own in OWN_DATASETS)
-        raise UserError(f"--{name}: expected {expected} with it, found --dataset_name={FLAGS.dataset_name}")
+        raise UserError(f"--{name}: expected {expected}, found --dataset_name={FLAGS.dataset_name}")
 
 
 def _geometry() -> Geometry:
@@ -166,22 +166,22 @@ def _share() -> tuple[int, int]:
     return int(match[1]), int(match[2])
 
 
-def _long_enough(listing: Listing) -> list[Sequence]:
-    """The sequences that yield an example; the others' frames are noted."""
+def _long_enough(listing: Listing) -> list[FrameSequence]:
+    """The sequences long enough for an example; adds notes about the others."""
     sequences = [sequence for sequence in listing.sequences if len(sequence.frames) >= FLAGS.seq_length]
     for sequence in listing.sequences:
         if len(sequence.frames) < FLAGS.seq_length:
             what = f"{sequence.folder} from {sequence.frames[0].name}"
-            listing.note("frames in stretches too short", what, number=len(sequence.frames))
+            listing.note("frames in too short sequences", what, number=len(sequence.frames))
     if not sequences:
         _print_notes(listing.notes)
-        what = f"{FLAGS.seq_length} neighbouring frames of {FLAGS.dataset_name}"
+        what = f"{FLAGS.seq_length} consecutive frames of {FLAGS.dataset_name}"
         raise UserError(f"--dataset_dir={FLAGS.dataset_dir}: expected {what}, found none")
     return sequences
 
 
 def _options() -> dict[str, Any]:
-    """What must not change between runs into one folder; of a file, its content."""
+    """The options that must not change between runs into one folder; files count by their content."""
     names = ["dataset_name", "seq_length", "img_height", "img_width", "keep_static_frames", "allow_gaps"]
     names += ["intrinsics", "horizontal_fov_deg", "frame_step", "crop", "jpeg_quality"]
     options = {name: getattr(FLAGS, name) for name in names}
@@ -199,9 +199,7 @@ def _digest(path: str) -> str:
 def _finish_shard(wanted: list[Example]) -> list[Example]:
     missing = [example for example in wanted if not is_complete(FLAGS.dump_root, example)]
     done = len(wanted) - len(missing)
-    print(
-        f"shard {FLAGS.shard}: {done} examples in {FLAGS.dump_root}; --merge writes the lists when every shard is done"
-    )
+    print(f"shard {FLAGS.shard}: {done} examples in {FLAGS.dump_root}; run --merge when every shard is done")
     return missing
 
 
@@ -209,18 +207,18 @@ def _finish(wanted: list[Example]) -> list[Example]:
     try:
         train, val, missing = write_splits(FLAGS.dump_root, wanted)
     except OSError as error:
-        raise UserError(f"{FLAGS.dump_root}: expected room for train.txt, val.txt, found: {error.strerror}") from None
+        raise UserError(f"{FLAGS.dump_root}: cannot write train.txt and val.txt: {error.strerror}") from None
     print(f"{len(train) + len(val)} examples in {FLAGS.dump_root}: {len(train)} in train.txt, {len(val)} in val.txt")
     return missing
 
 
-def _print_plan(sequences: Iterable[Sequence]) -> None:
+def _print_plan(sequences: Iterable[FrameSequence]) -> None:
     counts: dict[str, np.ndarray] = defaultdict(lambda: np.zeros(3, int))
     for sequence in sequences:
         counts[sequence.folder] += 1, len(sequence.frames), len(sequence.examples(FLAGS.seq_length))
     rows = sorted(counts.items())
     rows.append(("in all; nothing was written", sum(counts.values(), np.zeros(3, int))))
-    print("stretches  frames examples  folder")
+    print("sequences  frames examples  folder")
     for folder, (stretches, frames, examples) in rows:
         print(f"{stretches:9} {frames:7} {examples:8}  {folder}")
 

@@ -1,8 +1,8 @@
 """Predicts, evaluates and compares with the published numbers: depth on the Eigen split, motion on KITTI odometry.
 
-Runs the commands of this package one after the other, prints our numbers beside the published ones and writes
-report.html (one page, pictures inside) and report.json. A step that ran before with the same flags on the same files
-is not repeated. Depth needs --kitti_raw and --ckpt_depth, motion --kitti_odom and --ckpt_pose; either alone will do.
+Runs the commands of this package in turn, prints our numbers beside the published ones and writes report.html (a single
+file with its pictures) and report.json. Steps that already ran with the same flags on the same files are skipped. Depth
+needs --kitti_raw and --ckpt_depth, motion needs --kitti_odom and --ckpt_pose; one of them is enough.
 
 Example:
   python tools/reproduce.py --kitti_raw=/data/kitti_raw --kitti_odom=/data/kitti_odometry \
@@ -25,7 +25,7 @@ _CKPT_POSE = flags.DEFINE_string("ckpt_pose", "", "Checkpoint with the pose netw
 _OUTPUT_DIR = flags.DEFINE_string("output_dir", "reproduce", "Folder for predictions, results and the report.")
 _TEST_FILE_LIST = flags.DEFINE_string("test_file_list", "", "List of the test images; default: the Eigen split.")
 _TEST_SEQS = flags.DEFINE_list("test_seqs", ["09", "10"], "Odometry sequences to evaluate.")
-_SEQ_LENGTH = flags.DEFINE_integer("seq_length", 5, "Frames of a snippet, as the pose network was trained.")
+_SEQ_LENGTH = flags.DEFINE_integer("seq_length", 5, "Frames per snippet, as in training of the pose network.")
 _IMG_HEIGHT = flags.DEFINE_integer("img_height", 128, "Height that images are resized to, pixels.", lower_bound=32)
 _IMG_WIDTH = flags.DEFINE_integer("img_width", 416, "Width that images are resized to, pixels.", lower_bound=32)
 _BATCH_SIZE = flags.DEFINE_integer("batch_size", 4, "Images per step.", lower_bound=1)
@@ -34,7 +34,7 @@ _CAPS_M = (80, 50)
 
 
 def main() -> None:
-    """Runs what the flags name, prints the tables and writes the report."""
+    """Runs the parts that the flags select, prints the tables and writes the report."""
     output_dir = Path(_OUTPUT_DIR.value)
     sections = []
     if _KITTI_RAW.value and _CKPT_DEPTH.value:
@@ -45,7 +45,7 @@ def main() -> None:
         raise UserError("expected --kitti_raw with --ckpt_depth, or --kitti_odom with --ckpt_pose; found neither pair")
     for section in sections:
         print(*(f"\n{report.format_comparison(comparison)}" for comparison in section.comparisons), sep="\n")
-    page = report.render_report("SfMLearner: ours beside the published", sections)
+    page = report.render_report("SfMLearner: our results beside the published ones", sections)
     files.write_text(output_dir / "report.html", page)
     files.write_json(output_dir / "report.json", report.describe_sections(sections))
     print(f"\nwritten: {output_dir / 'report.html'} and {output_dir / 'report.json'}")
@@ -120,7 +120,7 @@ def _reproduce_motion(kitti_odom: Path, output_dir: Path, sequence: str) -> repo
 
 
 def _evaluate_mean_motion(kitti_odom: Path, output_dir: Path, sequence: str) -> list[report.Comparison]:
-    """The trivial predictor, of as many of the training sequences 00 to 08 as are there."""
+    """The trivial predictor, from those of the training sequences 00 to 08 that exist."""
     training = sorted((kitti_odom / "poses").glob("0[0-8].txt"))
     if not training:
         return []

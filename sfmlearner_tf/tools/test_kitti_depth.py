@@ -1,4 +1,4 @@
-"""Predicts the depth of KITTI's test images, for kitti_eval.eval_depth.
+"""Predicts depth for KITTI's test images, to be evaluated by kitti_eval.eval_depth.
 
 Writes <output_dir>/<name of the checkpoint>.npy: float32 [N, img_height, img_width], depth of arbitrary scale, in the
 order of the test list (697 images for the Eigen split).
@@ -24,14 +24,14 @@ _DATASET_DIR = flags.DEFINE_string(
 )
 _OUTPUT_DIR = flags.DEFINE_string("output_dir", None, "Folder for the predictions.", required=True)
 _CKPT_FILE = flags.DEFINE_string("ckpt_file", None, "Checkpoint, such as folder/model-190532.", required=True)
-_SPLIT = flags.DEFINE_string("split", "eigen", "Test images: eigen, stereo, or a file that lists them, one a line.")
+_SPLIT = flags.DEFINE_string("split", "eigen", "Test images: eigen, stereo, or a file that lists them, one per line.")
 
 
 def main() -> None:
-    """Predicts all listed images into one file."""
+    """Predicts depth for all listed images and writes one file."""
     lists = {"eigen": list_eigen_files, "stereo": list_stereo_files}
     image_files = lists[_SPLIT.value]() if _SPLIT.value in lists else read_image_list(_SPLIT.value)
-    # TensorFlow takes seconds to load: what is wrong with the flags is told before.
+    # Imported late: TensorFlow takes seconds to load, and wrong flags should fail at once.
     from sfmlearner_tf.prediction import predict_depths, write_stack
 
     paths = [Path(_DATASET_DIR.value, image_file) for image_file in image_files]

@@ -1,7 +1,7 @@
 """Predicts the camera motion of a KITTI odometry sequence, for kitti_eval.eval_pose and kitti_eval.eval_odometry.
 
-Writes one TUM file for every run of --seq_length frames, named by its first frame: the poses relative to that frame,
-translation in the network's own unit.
+Writes one TUM file for every --seq_length consecutive frames, named by the first: the poses relative to that frame,
+with translation of arbitrary scale.
 
 Example:
   python tools/test_kitti_pose.py --dataset_dir=/data/kitti_odometry --test_seq=9 --ckpt_file=model-9 --output_dir=out
@@ -25,7 +25,7 @@ from sfmlearner_tf.errors import UserError
 _BATCH_SIZE = flags.DEFINE_integer("batch_size", 4, "Snippets per step.", lower_bound=1)
 _IMG_HEIGHT = flags.DEFINE_integer("img_height", 128, "Height that images are resized to, pixels.", lower_bound=32)
 _IMG_WIDTH = flags.DEFINE_integer("img_width", 416, "Width that images are resized to, pixels.", lower_bound=32)
-_SEQ_LENGTH = flags.DEFINE_integer("seq_length", 5, "Frames of a snippet, odd, as in training.", lower_bound=3)
+_SEQ_LENGTH = flags.DEFINE_integer("seq_length", 5, "Frames per snippet, odd, as in training.", lower_bound=3)
 _TEST_SEQ = flags.DEFINE_integer("test_seq", 9, "Number of the sequence.", lower_bound=0)
 _DATASET_DIR = flags.DEFINE_string("dataset_dir", None, "Folder of KITTI odometry.", required=True)
 _OUTPUT_DIR = flags.DEFINE_string("output_dir", None, "Folder for the snippets.", required=True)
@@ -33,13 +33,13 @@ _CKPT_FILE = flags.DEFINE_string("ckpt_file", None, "Checkpoint, such as folder/
 
 
 def main() -> None:
-    """Predicts all snippets of one sequence."""
+    """Predicts and writes all snippets of one sequence."""
     if _SEQ_LENGTH.value % 2 == 0:
         raise UserError(f"--seq_length={_SEQ_LENGTH.value}: expected an odd number")
     folder = Path(_DATASET_DIR.value, "sequences", f"{_TEST_SEQ.value:02d}")
     times_s = read_times(folder / "times.txt")
     paths = _list_images(folder / "image_2", times_s)
-    # TensorFlow takes seconds to load: what is wrong with the flags is told before.
+    # Imported late: TensorFlow takes seconds to load, and wrong flags should fail at once.
     from sfmlearner_tf.prediction import predict_motions
 
     motions = predict_motions(
@@ -52,13 +52,13 @@ def main() -> None:
 
 
 def _list_images(folder: Path, times_s: np.ndarray) -> list[Path]:
-    """The images of the sequence in order; one for each time."""
+    """The images of the sequence in order, one per time. Raises UserError if any is missing."""
     frames = numbered_images(str(folder))
     missing = [index for index in range(len(times_s)) if index not in frames]
     if missing or len(frames) != len(times_s):
         first = f"; {missing[0]:06d} is the first of {len(missing)} missing" if missing else ""
         raise UserError(
-            f"{folder}: expected {len(times_s)} images, one a line of times.txt, found {len(frames)}{first}"
+            f"{folder}: expected {len(times_s)} images, one per line of times.txt, found {len(frames)}{first}"
         )
     if len(frames) < _SEQ_LENGTH.value:
         raise UserError(f"{folder}: expected at least --seq_length={_SEQ_LENGTH.value} images, found {len(frames)}")

@@ -107,7 +107,7 @@ def make_bad_predictions(folder: Path) -> None:
     ("name", "message"),
     [
         ("few.npy", "expected one prediction for each of the 3 test images"),
-        ("flat.npy", "expected a .npy file of floating numbers [N, h, w], found float32 [8, 16]"),
+        ("flat.npy", "expected a .npy file of floating-point numbers [N, h, w], found float32 [8, 16]"),
         ("integers.npy", "found int64 [3, 8, 16]"),
         ("nan.npy", f"prediction of {name_image(0)}: the median of the prediction must be finite"),
         ("pickled.npy", "Python objects"),

@@ -42,7 +42,7 @@ def test_writes_and_verifies_what_the_checkpoint_has(ckpt_file, tmp_path):
     )
     assert done.returncode == 0, done.stderr
     first, *lines = done.stdout.splitlines()
-    assert first == f"{ckpt_file} has no depth network: exported is pose of 3 frames at 32x64"
+    assert first == f"{ckpt_file} has no depth network: exported pose of 3 frames at 32x64"
     files = ["saved_model.pb", "pose_float32.tflite", "pose_float16.tflite"]
     assert [line.split(", pose: largest relative difference ")[0] for line in lines] == [f"{out}/{f}" for f in files]
     assert all((out / file).stat().st_size > 10_000 for file in files)

@@ -81,7 +81,7 @@ def test_a_folder_of_all_kinds_with_a_damaged_one(ckpt_file, images, tmp_path):
     out = tmp_path / "out"
     flags = (f"--input={images}", f"--output_dir={out}", f"--ckpt_file={ckpt_file}", *SIZE, "--output=png,npy")
     line = error_of(*flags)
-    assert "5 of 6 frames could be read, and these are done" in line
+    assert "5 of 6 frames could be read and are done" in line
     assert f"{images}/2b.png: expected an image" in line
     assert sorted(path.name for path in out.iterdir()) == sorted(
         f"{index}_depth.{ending}" for index in range(5) for ending in ("npy", "png")
@@ -183,7 +183,7 @@ def test_mistakes_are_told_in_one_line(ckpt_file, images, tmp_path):
     few = error_of(*flags, "--poses", "--seq_length=7")
     assert f"--poses: expected at least --seq_length=7 frames, found 5 in {images}" in few
     here = error_of(flags[0], flags[2], f"--output_dir={images}")
-    assert here == f"error: --output_dir={images}: expected another folder than that of the images"
+    assert here == f"error: --output_dir={images}: expected a folder other than that of the images"
     pytest.importorskip("imageio_ffmpeg", reason="the extra `video` is not installed")
-    assert "3.png: expected 90x50 pixels as the images before, found 90x60" in error_of(*flags, "--output=mp4")
+    assert "3.png: expected 90x50 pixels like the images before, found 90x60" in error_of(*flags, "--output=mp4")
     assert not (tmp_path / "out").exists()

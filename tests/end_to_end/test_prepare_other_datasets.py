@@ -80,9 +80,9 @@ def test_a_video_twice_and_cut_short(tmp_path):
         ([], "expected one of --intrinsics, --calibration_file, --horizontal_fov_deg, found none"),
         (["--intrinsics=72,71,60,17", "--horizontal_fov_deg=70"], "found --intrinsics and --horizontal_fov_deg"),
         (["--intrinsics=72,71,60"], "--intrinsics: expected four numbers"),
-        (["--intrinsics=1242,71,60,17"], "expected a horizontal angle of view of 15 to 150 degrees, found 5.7"),
+        (["--intrinsics=1242,71,60,17"], "expected a horizontal field of view of 15 to 150 degrees, found 5.7"),
         (["--intrinsics=60,17,72,71"], "expected the principal point inside the frames' 124x38 pixels"),
-        (["--calibration_file=/nowhere"], "--calibration_file: expected a file to read, found /nowhere"),
+        (["--calibration_file=/nowhere"], "--calibration_file: expected a readable file, found /nowhere"),
         (["--intrinsics=72,71,60,17", "--crop=1,2,3"], "--crop: expected left,top,width,height"),
         (["--intrinsics=72,71,60,17", "--frame_step=0"], "frame_step"),
         (["--intrinsics=72,71,60,17", "--shard=3/2"], "--shard: expected i/n with i from 1 to n, found '3/2'"),
@@ -102,9 +102,9 @@ def test_mistakes_end_in_one_line(tmp_path, options, message):
     assert not (tmp_path / "out").exists()
 
 
-def test_a_crop_that_the_frames_do_not_hold_is_named(tmp_path):
+def test_a_crop_larger_than_the_frames_is_named(tmp_path):
     write_images(tmp_path / "images", range(3))
     options = ("--intrinsics=72,71,60,17", "--crop=40,0,100,38")
     result = prepare(tmp_path / "images", tmp_path / "out", *options, dataset_name="images")
     assert result.returncode == 1
-    assert "124x38 pixels do not hold the crop (40, 0, 100, 38)" in result.stdout
+    assert "124x38 pixels are too few for the crop (40, 0, 100, 38)" in result.stdout

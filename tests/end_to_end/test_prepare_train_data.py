@@ -76,7 +76,7 @@ def test_static_frames_are_left_out_unless_kept(tmp_path):
     assert left_out.returncode == 0, left_out.stderr
     # By the table, 376-385 move, and 388, 389 and 393 are too few.
     assert "static frames left out: 6" in left_out.stdout
-    assert "frames in stretches too short: 3" in left_out.stdout
+    assert "frames in too short sequences: 3" in left_out.stdout
     assert "8 examples" in left_out.stdout
     assert "17 examples" in prepare(tmp_path / "data", tmp_path / "all", "--keep_static_frames").stdout
 
@@ -120,8 +120,8 @@ def test_a_damaged_frame_is_named_and_ends_with_status_1_after_all_else_is_writt
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (["--seq_length=4"], "--seq_length: expected an odd number from 3 on, found 4"),
-        (["--seq_length=1"], "--seq_length: expected an odd number from 3 on, found 1"),
+        (["--seq_length=4"], "--seq_length: expected an odd number of at least 3, found 4"),
+        (["--seq_length=1"], "--seq_length: expected an odd number of at least 3, found 1"),
         (["--img_height=31"], "--img_height: expected at least 32 pixels, found 31"),
         (["--img_width=0"], "--img_width: expected at least 32 pixels, found 0"),
         (["--num_threads=0"], "--num_threads: expected at least 1, found 0"),
@@ -129,7 +129,7 @@ def test_a_damaged_frame_is_named_and_ends_with_status_1_after_all_else_is_writt
         (["--dataset_name=kitty"], "--dataset_name"),
         (["--dataset_dir=/nowhere"], "--dataset_dir: expected a folder, found no such folder: /nowhere"),
         (["--dump_root=/dev/null/out"], "--dump_root: expected a writable folder"),
-        (["--seq_length=41"], "expected 41 neighbouring frames of kitti_raw, found none"),
+        (["--seq_length=41"], "expected 41 consecutive frames of kitti_raw, found none"),
     ],
 )
 def test_mistakes_end_in_one_line(dataset, tmp_path, options, message):

@@ -80,8 +80,8 @@ def test_one_command_from_checkpoint_to_report(world):
 
     again = reproduce(world)
     assert again.returncode == 0, again.stderr
-    assert again.stdout.count("done before") == 8
-    assert "predict" not in again.stdout.replace("predict depth: done", "").replace("predict motion of 09: done", "")
+    assert again.stdout.count("already done") == 8
+    assert "predict" not in again.stdout.replace("predict depth: already done", "").replace("predict motion of 09: already done", "")
 
 
 def test_mistakes_end_in_one_line(world):

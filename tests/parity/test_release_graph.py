@@ -8,7 +8,7 @@ import tensorflow as tf
 
 from release_graph import ReleaseGraph
 from sfmlearner_tf import SfMLearner, TrainConfig
-from sfmlearner_tf.learner import preprocess
+from sfmlearner_tf.images import preprocess
 
 HEIGHT, WIDTH = 32, 96
 INTRINSICS = np.float32([[[60, 0, 48], [0, 60, 16], [0, 0, 1]]])
@@ -49,7 +49,7 @@ def test_what_we_save_loads_there(graph, learner, images, tmp_path):
     path = learner.save(str(tmp_path))
     graph.restore(path)
     theirs = graph.variables()
-    for name, variable in learner.weights.items():
+    for name, variable in learner.release_variables().items():
         np.testing.assert_array_equal(theirs[name], variable, err_msg=name)
     assert theirs["train_op/global_step"] == 7
     assert_same_outputs(graph, learner, images)
@@ -78,8 +78,8 @@ def test_what_is_saved_there_loads_here_and_learns_on(graph, learner, images, tm
         masks = [tf.nn.softmax(tf.reshape(scale, [*scale.shape[:3], 2, 2]))[..., 1] for scale in logits]
         outputs = (*learner.disp_net(floats[0]), poses * 100, *masks)
         loss = tf.add_n([tf.reduce_mean(tf.square(output - 0.3)) for output in outputs])
-    learner.optimizer.apply(tape.gradient(loss, list(learner.weights.values())))
-    for name, variable in learner.weights.items():
+    learner.optimizer.apply(tape.gradient(loss, learner.trainable_variables), learner.config.learning_rate)
+    for name, variable in learner.release_variables().items():
         theirs, ours = after[name] - before[name], variable.numpy() - before[name]
         assert np.linalg.norm(ours - theirs) <= 1e-3 * np.linalg.norm(theirs), name
         assert theirs.any(), name

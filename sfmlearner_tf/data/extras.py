@@ -1,0 +1,39 @@
+"""Inputs of the objective beside frames and camera, such as object masks, a depth prior or a speed.
+
+A new one is one entry of `EXTRAS`: it is read from a file beside each example's strip, goes through the augmentation
+with the frames, and reaches every term of the objective as `view.extras[name]`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Literal, NamedTuple
+
+import tensorflow as tf
+
+if TYPE_CHECKING:
+    from sfmlearner_tf.config import TrainConfig
+
+
+class Extra(NamedTuple):
+    """One further input.
+
+    suffix: its file is <folder>/<frame><suffix>, beside the strip <frame>.jpg.
+    decode: from the bytes of the file to a tensor: [H, W, C] of the target, or of any shape with resize "none".
+    resize: how augmentation and the scales of the losses resize it: "area" averages (float32), "nearest" keeps values
+        (labels, depth with holes), "none" leaves it as it is (a number). What is resized is cropped and mirrored too.
+    is_needed: whether a training run reads it.
+    """
+
+    suffix: str
+    decode: Callable[[tf.Tensor], tf.Tensor]
+    resize: Literal["area", "nearest", "none"]
+    is_needed: Callable[[TrainConfig], bool]
+
+
+EXTRAS: dict[str, Extra] = {}
+
+
+def needed_extras(config: TrainConfig) -> dict[str, Extra]:
+    """Those that a training run reads, by name."""
+    return {name: extra for name, extra in EXTRAS.items() if extra.is_needed(config)}

@@ -1,0 +1,33 @@
+"""What training computes on."""
+
+from __future__ import annotations
+
+import os
+import platform
+
+import keras
+import tensorflow as tf
+
+
+def allow_memory_growth() -> None:
+    """Takes a GPU's memory as it is needed, as the release does, so that evaluation runs beside training on one GPU.
+
+    Has to be called before anything is computed.
+    """
+    for gpu in tf.config.list_physical_devices("GPU"):
+        tf.config.experimental.set_memory_growth(gpu, True)
+
+
+def describe(jit_compile: bool) -> str:
+    """The versions and devices of this process, as lines to print."""
+    gpus = tf.config.list_physical_devices("GPU")
+    names = [tf.config.experimental.get_device_details(gpu).get("device_name", gpu.name) for gpu in gpus]
+    cpu = f"CPU ({os.cpu_count()} cores, {platform.machine()})"
+    devices = ", ".join(names) if names else f"{cpu}; no GPU found (TF_CPP_MIN_LOG_LEVEL=0 shows TensorFlow's reasons)"
+    return "\n".join(
+        [
+            f"TensorFlow {tf.__version__}, Keras {keras.__version__}",
+            f"device: {devices}",
+            f"precision: float32, XLA: {'on' if jit_compile else 'off'}",
+        ]
+    )

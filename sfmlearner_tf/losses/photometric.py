@@ -1,0 +1,79 @@
+"""How far the warped sources are from the target (paper equation 1), and SSIM beyond the paper."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import tensorflow as tf
+
+from sfmlearner_tf.losses.explainability import explainability
+from sfmlearner_tf.losses.term import Mean
+from sfmlearner_tf.losses.view import View
+
+# The constants of SSIM for images in [0, 1].
+_SSIM_C1, _SSIM_C2 = 0.01**2, 0.03**2
+# Where fewer of the pixels are in view, the mean over them is held down instead of blown up.
+_MIN_IN_VIEW = 0.05
+
+
+def photometric_loss(views: Sequence[View], ssim_weight: float = 0.0, mask_out_of_view: bool = False) -> list[Mean]:
+    """The mean photometric error over pixels and colours, summed over sources, at each scale.
+
+    Where there are explainability masks they weight the error (paper equation 3).
+
+    Args:
+        ssim_weight: share of 1 - SSIM, see `photometric_error`.
+        mask_out_of_view: leave pixels that fall outside a source out of the mean.
+    """
+    return [_loss_at_scale(view, ssim_weight, mask_out_of_view) for view in views]
+
+
+def _loss_at_scale(view: View, ssim_weight: float, mask_out_of_view: bool) -> Mean:
+    # Parity: a pixel warped from outside the source is 0, mid-grey, and counts (paper equation 1).
+    error = photometric_error(view.warped, view.for_each_source(view.target), ssim_weight)
+    if view.mask_logits is not None:
+        error *= stack_masks(view)
+    # The sum over sources of the mean of each.
+    mean = Mean.of(error)
+    normalizer = mean.normalizer / view.num_sources
+    if not mask_out_of_view:
+        return mean._replace(normalizer=normalizer)
+    share_in_view = tf.reduce_mean(view.in_view)
+    return Mean(tf.reduce_sum(error * view.in_view), normalizer * share_in_view, normalizer * _MIN_IN_VIEW)
+
+
+def stack_masks(view: View) -> tf.Tensor:
+    """The explainability masks [N*B, h, w, 1] of a view."""
+    masks = explainability(view.mask_logits)
+    return tf.concat(tf.split(masks, view.num_sources, axis=-1), axis=0)
+
+
+def photometric_error(warped: tf.Tensor, target: tf.Tensor, ssim_weight: float = 0.0) -> tf.Tensor:
+    """The error [B, H, W, C] of a synthesised view, both images [B, H, W, C] in [-1, 1].
+
+    The absolute difference (paper equation 1), of which `ssim_weight` in [0, 1] is replaced by 1 - SSIM (Godard et al.,
+    CVPR 2017, equation 2, times 2 as the difference here is of a range of 2).
+    """
+    error = tf.abs(warped - target)
+    if ssim_weight == 0:
+        return error
+    return (1 - ssim_weight) * error + ssim_weight * (1 - structural_similarity(warped, target))
+
+
+def structural_similarity(first: tf.Tensor, second: tf.Tensor) -> tf.Tensor:
+    """SSIM (Wang et al. 2004, equation 13) of images in [-1, 1] over 3x3 windows: [B, H, W, C] in [-1, 1]."""
+
+    def local_mean(images: tf.Tensor) -> tf.Tensor:
+        return tf.nn.avg_pool2d(tf.pad(images, [[0, 0], [1, 1], [1, 1], [0, 0]], "REFLECT"), 3, 1, "VALID")
+
+    mean_1, mean_2 = local_mean(first), local_mean(second)
+    # Less the square of the mean, which float32 may take just below 0.
+    variance_1 = tf.maximum(local_mean(first**2) - mean_1**2, 0)
+    variance_2 = tf.maximum(local_mean(second**2) - mean_2**2, 0)
+    covariance = local_mean(first * second) - mean_1 * mean_2
+    # The mean of an image in [0, 1], as SSIM is defined for, is half of that in [-1, 1] and a half more; its
+    # variance a quarter.
+    level_1, level_2 = (mean_1 + 1) / 2, (mean_2 + 1) / 2
+    luminance = (2 * level_1 * level_2 + _SSIM_C1) / (level_1**2 + level_2**2 + _SSIM_C1)
+    structure = (covariance / 2 + _SSIM_C2) / ((variance_1 + variance_2) / 4 + _SSIM_C2)
+    return luminance * structure

@@ -1,0 +1,47 @@
+"""Networks out of checkpoints."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sfmlearner_tf import run_config
+from sfmlearner_tf.errors import UserError
+from sfmlearner_tf.networks.layers import Network
+from sfmlearner_tf.networks.registry import Kind, get_network, network_names
+
+
+def load_network(path: str, kind: Kind, **options: Any) -> Network:
+    """The depth or pose network of a checkpoint, with its weights.
+
+    Which network it is says the config.json beside the checkpoint; without one, as with the authors' files, it is the
+    release's.
+
+    Args:
+        path: such as folder/model-190532.
+        options: arguments of the network's constructor.
+
+    Raises:
+        UserError: no such checkpoint, a damaged one, or one without this network.
+    """
+    config = run_config.read_beside(path)
+    name = network_names(kind)[0]
+    if config:
+        name = config.depth_network if kind == "depth" else config.pose_network
+    return get_network(kind, name).from_checkpoint(path, **options)
+
+
+def load_pose_network(path: str, seq_length: int | None = None) -> Network:
+    """The pose network of a checkpoint, without masks.
+
+    Args:
+        path: such as folder/model-190532.
+        seq_length: frames that it is expected to see; None takes what is there.
+
+    Raises:
+        UserError: as `load_network`, or another seq_length.
+    """
+    network = load_network(path, "pose")
+    found = network.num_sources + 1
+    if seq_length not in (None, found):
+        raise UserError(f"{path}: its pose network sees {found} frames, expected seq_length={found}, got {seq_length}")
+    return network

@@ -1,0 +1,19 @@
+"""What a pose network predicts."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import tensorflow as tf
+
+
+class Motion(NamedTuple):
+    """The camera's motion from the target to each source.
+
+    poses: [B, N, 6] as (tx, ty, tz, rx, ry, rz); translation in the unit of depth, angles in radians.
+    mask_logits: S of [B, h, w, 2*N] from the finest scale on, or () without masks: of channels 2i and 2i+1 the softmax
+        gives the second as the share of source i that is explainable.
+    """
+
+    poses: tf.Tensor
+    mask_logits: tuple[tf.Tensor, ...] = ()

@@ -1,0 +1,169 @@
+"""What a run remembers about itself: its options, in `config.json` beside its checkpoints."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import reprlib
+from dataclasses import asdict, fields
+from typing import NamedTuple
+
+from sfmlearner_tf import __version__
+from sfmlearner_tf.config import TrainConfig
+from sfmlearner_tf.data.files import write_whole
+from sfmlearner_tf.errors import UserError
+
+CONFIG_NAME = "config.json"
+# What decides which tensors a checkpoint holds and what they mean; also explain_reg_weight where it is 0 on one side
+# only, for then only the other learns masks.
+_ARCHITECTURE = ("seq_length", "depth_network", "pose_network", "min_disp", "num_scales")
+# These change neither what is learned from here on nor in which order. Listed are those that do not matter: a new
+# option that someone forgets to list costs a needless refusal, where in a list of those that do matter it would let a
+# run change in silence.
+_WITHOUT_EFFECT = (
+    # Where things lie: folders are moved. Whether the data is the same is seen from the data.
+    "dataset_dir",
+    "checkpoint_dir",
+    "anchor_checkpoint_file",
+    # How a run starts, which lies behind one that continues.
+    "init_checkpoint_file",
+    "initial_disp",
+    "continue_train",
+    "overwrite",
+    "accept_changes",
+    # How long it goes on, and what is shown, measured and kept on the way.
+    "max_steps",
+    "summary_freq",
+    "save_latest_freq",
+    "max_to_keep",
+    "val_freq",
+    "val_examples",
+    "val_kitti_dir",
+    "val_files",
+    "best_metric",
+    "on_collapse",
+    "watches_off",
+    "watch_freq",
+    "watch_after",
+    # Other ways to compute the same, but for rounding.
+    "sampler",
+    "jit_compile",
+    "deterministic",
+    "num_threads",
+)
+# The files of a run, and those of them that show that there was one.
+_CHECKPOINT = r"model(-[0-9]+|\.latest|\.best)"
+_RUN_FILE = re.compile(
+    rf"config\.json|checkpoint|{_CHECKPOINT}(-replaced)?\.(index|meta|data-[0-9]+-of-[0-9]+)|validation\.(csv|png)"
+    r"|events\.out\.tfevents\..+"
+)
+_SIGN_OF_RUN = re.compile(rf"checkpoint|{_CHECKPOINT}\.index|validation\.csv")
+
+
+class Differences(NamedTuple):
+    """The options that differ, a line each, such as "smooth_weight was 0.5, now 0.02"."""
+
+    architecture: list[str]  # with these, weights of before do not fit
+    other: list[str]  # with these, a run that continues learns something else than it began
+
+
+def write(config: TrainConfig, folder: str) -> None:
+    """Writes the options into a folder, which is made if needed.
+
+    Raises:
+        UserError: the folder cannot be written to.
+    """
+    path = os.path.join(folder, CONFIG_NAME)
+    content = {"version": __version__, "options": asdict(config)}
+    try:
+        write_whole(path, (json.dumps(content, indent=1) + "\n").encode())
+    except OSError as error:
+        raise UserError(f"cannot write {path}: {error.strerror}") from None
+
+
+def read(folder: str) -> TrainConfig | None:
+    """The options of the run in a folder, None where it has no config.json.
+
+    Options that this version does not know are passed over; those that the file lacks, since an older version wrote
+    it, have their defaults.
+
+    Raises:
+        UserError: the file cannot be read or holds something else.
+    """
+    path = os.path.join(folder, CONFIG_NAME)
+    try:
+        with open(path, "rb") as file:
+            content = json.load(file)
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except OSError as error:
+        raise UserError(f"{path}: expected a file with the options of a run, found: {error.strerror}") from None
+    except (ValueError, RecursionError) as error:
+        raise UserError(f"{path}: expected the options of a run as JSON, found: {error}") from None
+    options = content.get("options") if isinstance(content, dict) else None
+    if not isinstance(options, dict):
+        raise UserError(f"{path}: expected an object with the object `options`, found: {reprlib.repr(content)}")
+    known = [option.name for option in fields(TrainConfig)]
+    try:
+        return TrainConfig(**{name: options[name] for name in known if name in options})
+    except ValueError as error:
+        raise UserError(f"{path}: {error}") from None
+
+
+def read_beside(ckpt_file: str) -> TrainConfig | None:
+    """The options of the run that a checkpoint, such as folder/model-190532, is of; see `read`."""
+    return read(os.path.dirname(ckpt_file))
+
+
+def compare(before: TrainConfig, now: TrainConfig) -> Differences:
+    """What a run that continues would do in another way than it did before."""
+    earlier, later = asdict(before), asdict(now)
+    differences = Differences([], [])
+    for name in earlier:
+        if name in _WITHOUT_EFFECT or earlier[name] == later[name]:
+            continue
+        line = f"{name} was {earlier[name]!r}, now {later[name]!r}"
+        if name == "explain_reg_weight" and 0 in (earlier[name], later[name]):
+            differences.architecture.append(f"{line} (masks are learned only above 0)")
+        elif name in _ARCHITECTURE:
+            differences.architecture.append(line)
+        else:
+            differences.other.append(line)
+    return differences
+
+
+def holds_run(folder: str) -> str | None:
+    """The name of a file that shows that the folder holds an earlier run, None where there is none.
+
+    Raises:
+        UserError: the folder cannot be read.
+    """
+    return next((name for name in _list_files(folder) if _SIGN_OF_RUN.fullmatch(name)), None)
+
+
+def remove_run(folder: str) -> None:
+    """Deletes the files that a run writes into a folder, and nothing else.
+
+    Raises:
+        UserError: a file cannot be deleted, or the folder not be read.
+    """
+    names = [name for name in _list_files(folder) if _RUN_FILE.fullmatch(name)]
+    # What shows that there was a run goes last, so that a removal that was interrupted is seen.
+    for name in sorted(names, key=lambda name: (name == CONFIG_NAME, bool(_SIGN_OF_RUN.fullmatch(name)))):
+        path = os.path.join(folder, name)
+        try:
+            os.remove(path)
+        except OSError as error:
+            raise UserError(f"cannot delete {path}: {error.strerror}") from None
+
+
+def _list_files(folder: str) -> list[str]:
+    """The names of the files in a folder, sorted; none where there is no such folder."""
+    try:
+        with os.scandir(folder) as entries:
+            return sorted(entry.name for entry in entries if not entry.is_dir())
+    except FileNotFoundError:
+        return []
+    except OSError as error:
+        raise UserError(f"{folder}: expected a folder of checkpoints, found: {error.strerror}") from None
