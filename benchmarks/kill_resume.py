@@ -37,7 +37,7 @@ def main() -> None:
         whole = Path(folder, "whole")
         process = start(data, whole)
         begun = wait_for_start(process)
-        process.communicate()
+        wait_for_end(process)
         seconds = time.monotonic() - begun
         expected = read_tensors(whole)
         same, in_saves = 0, 0
@@ -64,6 +64,7 @@ def start(data: Path, run: Path, *more: str) -> subprocess.Popen:
         "img_width": 64,
         "batch_size": 2,
         "save_latest_freq": 5,
+        "val_freq": 0,
         "max_steps": _STEPS.value + 1,
     }
     arguments = [f"--{name}={value}" for name, value in options.items()]
@@ -109,11 +110,16 @@ def wait_for_save(process: subprocess.Popen, run: Path) -> None:
             time.sleep(0.002)
 
 
-def finish(data: Path, run: Path) -> None:
-    process = start(data, run, *(["--continue_train"] if any(run.glob("model*.index")) else []))
+def wait_for_end(process: subprocess.Popen) -> None:
+    """Raises UserError where the run fails."""
     output, _ = process.communicate()
     if process.returncode:
-        raise UserError(f"the run could not go on: {output}")
+        raise UserError(f"a run failed: {output}")
+
+
+def finish(data: Path, run: Path) -> None:
+    """Lets a run that was killed go on; before its first save it starts anew."""
+    wait_for_end(start(data, run, *(["--continue_train"] if any(run.glob("model*.index")) else [])))
 
 
 def read_tensors(run: Path) -> dict[str, np.ndarray]:

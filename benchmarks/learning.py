@@ -5,8 +5,9 @@
 The world: 24 scenes to learn from, 4 held out, 50 frames each, 64x208; batch 4, from random weights. A variant is a
 preset, or a preset with options changed, such as release+ssim_weight=0.85+random_flip=true. release is taken with
 --smooth_weight=0.1. A run that has its CSV in --results_dir is not run again; the rows of one that runs, or was
-stopped, are in a file that ends in .writing. The weights go to --output_dir/checkpoints. At the end the table and the
-plot of all CSVs are put into docs/learning.md and docs/learning.png; --variants= (none) does only that.
+stopped, are in a file that ends in .writing. The weights go to --output_dir/checkpoints, in place of those of an
+earlier run of the same name. At the end the table and the plot of all CSVs are put into docs/learning.md and
+docs/learning.png; --variants= (none) does only that.
 """
 
 from __future__ import annotations
@@ -24,9 +25,9 @@ from absl import flags
 from kitti_eval import command
 from sfmlearner_tf.errors import UserError
 from sfmlearner_tf.tools import demo_world, held_out
-from sfmlearner_tf.watchdogs import SIGNS
+from sfmlearner_tf.watchdogs import READINGS
 
-COLUMNS = ("step", "abs_rel", "translation_error", "ate_5", "pixel_loss", "seconds", *SIGNS, "alarms")
+COLUMNS = ("step", "abs_rel", "translation_error", "ate_5", "pixel_loss", "seconds", *READINGS, "alarms")
 
 DOCS = Path(__file__).resolve().parents[1] / "docs"
 BASELINE = "mean"  # the CSV of the trivial predictors
@@ -67,22 +68,33 @@ def main() -> None:
 
 
 def make_config(folder: Path, variant: str, seed: int) -> Any:
-    """The options of one run."""
+    """The options of one run.
+
+    Raises:
+        UserError: no such preset or option, or a value out of its range.
+    """
     from sfmlearner_tf import TrainConfig
 
     preset, *changes = variant.split("+")
-    config = TrainConfig.from_preset(
-        preset,
-        dataset_dir=str(folder / "formatted"),
-        checkpoint_dir=str(folder / "checkpoints" / f"{variant}-{_STEPS.value}-{seed}"),
-        img_height=demo_world.HEIGHT,
-        img_width=demo_world.WIDTH,
-        max_steps=_STEPS.value + 1,
-        seed=seed,
-    )
-    if preset == "release":
-        config = dataclasses.replace(config, smooth_weight=0.1)
-    return dataclasses.replace(config, **dict(read_change(change) for change in changes))
+    options = {
+        "dataset_dir": str(folder / "formatted"),
+        "checkpoint_dir": str(folder / "checkpoints" / f"{variant}-{_STEPS.value}-{seed}"),
+        "overwrite": True,
+        "img_height": demo_world.HEIGHT,
+        "img_width": demo_world.WIDTH,
+        "max_steps": _STEPS.value + 1,
+        "seed": seed,
+        # What is measured, is measured here; of the weights the last ones will do.
+        "val_freq": 0,
+        "summary_freq": _STEPS.value + 1,
+        "save_latest_freq": _STEPS.value + 1,
+        "max_to_keep": 1,
+        **({"smooth_weight": 0.1} if preset == "release" else {}),
+    }
+    try:
+        return TrainConfig.from_preset(preset, **{**options, **dict(read_change(change) for change in changes)})
+    except ValueError as error:
+        raise UserError(f"--variants: {error}") from None
 
 
 def read_change(change: str) -> tuple[str, Any]:
@@ -117,33 +129,21 @@ def read_drives(folder: Path) -> list[Drive]:
 
 def train(config: Any, drives: list[Drive]) -> Iterator[tuple[float, ...]]:
     """One run, as the training command does it; yields a row of COLUMNS before, on the way and after."""
-    from tqdm import tqdm
+    from sfmlearner_tf.trainer import Trainer
 
-    from sfmlearner_tf import SfMLearner
-    from sfmlearner_tf.data import batches
-    from sfmlearner_tf.data.formatted import read_split
-    from sfmlearner_tf.watchdogs import Watchdogs
-
-    learner, watchdogs = SfMLearner(config), Watchdogs()
-    data = iter(batches.make_batches(config, read_split(config.dataset_dir, "train")))
-    yield (0, *evaluate(learner, drives), *[float("nan")] * (2 + len(SIGNS)), 0)
-    pixel_losses, looks, alarms, started = [], [], 0, time.time()
-    for step in tqdm(range(1, config.max_steps), unit="step", disable=None):
-        losses, signs = learner.watched_step(*next(data))
-        pixel_losses.append(float(losses["pixel"]))
-        if step % config.watch_freq == 0:
-            looks.append({name: float(signs[name]) for name in SIGNS})
-            lines = watchdogs.look(step, looks[-1])
-            alarms += len(lines)
-            print(*lines, sep="\n", end="\n" if lines else "")
-        if step % _EVAL_FREQ.value == 0 or step == config.max_steps - 1:
-            medians = [float(np.median([look[name] for look in looks])) for name in SIGNS]
+    trainer = Trainer(config)
+    yield (0, *evaluate(trainer.learner, drives), *[float("nan")] * (2 + len(READINGS)), 0)
+    pixel_losses, looks, started = [], [], time.time()
+    for step in trainer.steps():
+        pixel_losses.append(float(step.losses["pixel"]))
+        looks += [step.readings] if step.readings else []
+        if step.number % _EVAL_FREQ.value == 0 or step.number == _STEPS.value:
+            medians = [float(np.median([look[name] for look in looks])) for name in READINGS]
             photometric, seconds = float(np.mean(pixel_losses)), time.time() - started
-            row = (step, *evaluate(learner, drives), photometric, seconds, *medians, alarms)
+            row = (step.number, *evaluate(trainer.learner, drives), photometric, seconds, *medians, trainer.alarms)
             print(", ".join(f"{name} {value:.4g}" for name, value in zip(COLUMNS, row)), flush=True)
             yield row
             pixel_losses, looks = [], []
-    learner.save(config.checkpoint_dir)
 
 
 def evaluate(learner: Any, drives: list[Drive], batch_size: int = 8) -> tuple[float, float, float]:

@@ -33,7 +33,7 @@ from sfmlearner_tf.data.formatted import JPEG_END, write_example, write_splits
 from sfmlearner_tf.data.frames import Geometry, load_frames
 from sfmlearner_tf.data.kitti_raw import list_kitti_raw
 from sfmlearner_tf.data.prepare import Recipe, make_examples, unfinished
-from sfmlearner_tf.data.sequences import Selection, Sequence
+from sfmlearner_tf.data.sequences import FrameSequence, Selection
 
 FLAGS = flags.FLAGS
 flags.DEFINE_string("dataset_dir", None, "KITTI raw to measure on, in place of frames made for the purpose.")
@@ -45,7 +45,7 @@ flags.DEFINE_integer("kills", 20, "How many runs to kill, or 0.")
 GEOMETRY = Geometry(width=416, height=128, kept_height=128)
 DISTINCT_FRAMES = 16
 DRIVE = "2011_09_26_drive_0001_sync"
-COMMAND = Path(__file__).parents[1] / "tools" / "prepare_train_data.py"
+MODULE = "sfmlearner_tf.tools.prepare_train_data"
 
 
 def main() -> None:
@@ -60,7 +60,7 @@ def main() -> None:
             measure_tree(work)
 
 
-def measure_speed(sequences: list[Sequence], work: Path) -> None:
+def measure_speed(sequences: list[FrameSequence], work: Path) -> None:
     frames = sum(len(sequence.frames) for sequence in sequences)
     for seq_length in (3, 5):
         plain = best(functools.partial(make_plainly, sequences, seq_length), work)
@@ -85,12 +85,12 @@ def best(make: Callable[[str], None], work: Path) -> float:
     return min(times)
 
 
-def make_in_one_pass(sequences: list[Sequence], seq_length: int, num_threads: int, out: str) -> None:
+def make_in_one_pass(sequences: list[FrameSequence], seq_length: int, num_threads: int, out: str) -> None:
     notes = list(make_examples(sequences, Recipe(out, seq_length, GEOMETRY), num_threads))
     assert not notes, notes
 
 
-def make_plainly(sequences: list[Sequence], seq_length: int, out: str) -> None:
+def make_plainly(sequences: list[FrameSequence], seq_length: int, out: str) -> None:
     for sequence in sequences:
         for first, example in enumerate(sequence.examples(seq_length)):
             images = []
@@ -137,7 +137,7 @@ def measure_kills(dataset: Path, work: Path) -> None:
 
 def prepare_command(dataset: Path, out: Path) -> list[str]:
     options = ["--dataset_name=kitti_raw", "--seq_length=3", "--num_threads=2", "--keep_static_frames"]
-    return [sys.executable, str(COMMAND), f"--dataset_dir={dataset}", f"--dump_root={out}", *options]
+    return [sys.executable, "-m", MODULE, f"--dataset_dir={dataset}", f"--dump_root={out}", *options]
 
 
 def contents(folder: Path) -> dict[str, bytes]:

@@ -11,8 +11,9 @@ those of learning.py, which explains them.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import learning
 import numpy as np
@@ -20,7 +21,10 @@ from absl import flags
 
 from kitti_eval import command
 from sfmlearner_tf.tools import demo_world, held_out
-from sfmlearner_tf.watchdogs import SIGNS
+from sfmlearner_tf.watchdogs import READINGS
+
+if TYPE_CHECKING:
+    import tensorflow as tf
 
 # The depth, in metres, at which the network begins: where its disparity is 1.
 UNIT_M = 14.0
@@ -47,29 +51,22 @@ def train(
     from tqdm import tqdm
 
     from sfmlearner_tf import SfMLearner, TrainConfig
-    from sfmlearner_tf.adam import Adam
-    from sfmlearner_tf.learner import preprocess
+    from sfmlearner_tf.images import preprocess
 
     config = TrainConfig.from_preset("recommended", seed=seed, max_steps=steps + 1)
     learner = SfMLearner(config)
-    weights = {name: value for name, value in learner.weights.items() if name.startswith("depth_net")}
-    optimizer = Adam(weights, learner.optimizer.learning_rate, config.beta1)
+    variables = learner.trainable_variables
 
     @tf.function
     def step_on(images: tf.Tensor, depths_m: tf.Tensor) -> tf.Tensor:
         with tf.GradientTape() as tape:
-            losses = []
-            for scale, disparity in enumerate(learner.disp_net(preprocess(images))):
-                truth = depths_m[:, :: 2**scale, :: 2**scale, tf.newaxis]
-                known = tf.cast((truth > 0) & (truth < held_out.MAX_DEPTH_M), tf.float32)
-                error = tf.abs(tf.math.log(disparity) - tf.math.log(UNIT_M / tf.maximum(truth, 1)))
-                losses.append(tf.reduce_sum(known * error) / tf.reduce_sum(known))
-            loss = tf.add_n(losses)
-        optimizer.apply(tape.gradient(loss, list(weights.values())))
+            loss = compute_loss(learner.disp_net(preprocess(images), training=True), depths_m)
+        # The pose network has no share in it: its gradients are 0, and so are Adam's steps.
+        learner.apply(tape.gradient(loss, variables, unconnected_gradients="zero"))
         return loss
 
     random, started, losses = np.random.RandomState(seed), time.time(), []
-    nothing = [float("nan")] * (len(SIGNS) + 1)  # no watchdog looks
+    nothing = [float("nan")] * (len(READINGS) + 1)  # no watchdog looks
     yield 0, learning.evaluate(learner, drives)[0], *[float("nan")] * 4, *nothing
     for step in tqdm(range(1, steps + 1), unit="step", disable=None):
         losses.append(float(step_on(*draw_batch(random, triplets, config.batch_size))))
@@ -78,6 +75,24 @@ def train(
             print(f"step {step}, abs_rel {abs_rel:.4g}, loss {loss:.4g}", flush=True)
             yield step, abs_rel, *[float("nan")] * 2, loss, time.time() - started, *nothing
             losses = []
+
+
+def compute_loss(disparities: Sequence[tf.Tensor], depths_m: tf.Tensor) -> tf.Tensor:
+    """The mean absolute error of log depth where that is known, summed over the scales.
+
+    Args:
+        disparities: S of [B, h, w, 1], from the finest scale on.
+        depths_m: [B, H, W], metres, 0 where unknown.
+    """
+    import tensorflow as tf
+
+    losses = []
+    for scale, disparity in enumerate(disparities):
+        truth = depths_m[:, :: 2**scale, :: 2**scale, tf.newaxis]
+        known = tf.cast((truth > 0) & (truth < held_out.MAX_DEPTH_M), tf.float32)
+        error = tf.abs(tf.math.log(disparity) - tf.math.log(UNIT_M / tf.maximum(truth, 1)))
+        losses.append(tf.reduce_sum(known * error) / tf.reduce_sum(known))
+    return tf.add_n(losses)
 
 
 def draw_batch(random: np.random.RandomState, triplets: list[held_out.Triplet], batch_size: int) -> tuple:

@@ -48,7 +48,7 @@ def main() -> None:
 
         def step_seconds() -> float:
             started = time.perf_counter()
-            losses = learner.train_step(*next(data))
+            losses = learner.train_step(next(data))
             float(losses["total"])
             return time.perf_counter() - started
 

@@ -135,29 +135,24 @@ class SavedModel:
         return signature
 
 
-def predict_depths(
-    ckpt_file: str, paths: Sequence[Path], height: int, width: int, batch_size: int
-) -> Iterator[np.ndarray]:
+def predict_depths(predictor: DepthPredictor, paths: Sequence[Path], batch_size: int) -> Iterator[np.ndarray]:
     """The depth [height, width] float32 of each image, resized with Lanczos as the release does for its depth test.
 
-    Raises UserError for an image that cannot be read and for an unfit checkpoint.
+    Raises UserError for an image that cannot be read.
     """
-    predictor = load_depth_predictor(ckpt_file, height, width)
-    for batch in batched(_load_images(paths, height, width, Image.Resampling.LANCZOS), batch_size):
+    images = _load_images(paths, predictor.height, predictor.width, Image.Resampling.LANCZOS)
+    for batch in batched(images, batch_size):
         yield from predictor.predict(np.stack(batch)).numpy()
 
 
-def predict_motions(
-    ckpt_file: str, paths: Sequence[Path], seq_length: int, height: int, width: int, batch_size: int
-) -> Iterator[np.ndarray]:
-    """The pose vectors [seq_length, 6] of every run of `seq_length` images, target (0) to each frame.
+def predict_motions(predictor: PosePredictor, paths: Sequence[Path], batch_size: int) -> Iterator[np.ndarray]:
+    """The pose vectors [seq_length, 6] of every run of the predictor's seq_length images, target (0) to each frame.
 
     The target is the frame in the middle. Images are resized bilinearly, and each is read once.
-    Raises UserError for an image that cannot be read and for an unfit checkpoint.
+    Raises UserError for an image that cannot be read.
     """
-    predictor = load_pose_predictor(ckpt_file, height, width, seq_length)
-    images = _load_images(paths, height, width, Image.Resampling.BILINEAR)
-    for batch in batched(_slide(images, seq_length), batch_size):
+    images = _load_images(paths, predictor.height, predictor.width, Image.Resampling.BILINEAR)
+    for batch in batched(_slide(images, predictor.seq_length), batch_size):
         yield from predictor.predict_windows(batch)
 
 

@@ -43,16 +43,24 @@ def check_folder(config: TrainConfig) -> None:
             raise UserError(f"{name}={path} lies in checkpoint_dir, which overwrite empties: expected another folder")
 
 
-def check_changes(path: str, config: TrainConfig, examples: Sequence[Example]) -> list[str]:
+def check_architecture(before: TrainConfig | None, config: TrainConfig) -> None:
+    """Raises UserError where a run had another architecture; `before` are its options, None if they are unknown."""
+    architecture = run_config.compare(before, config).architecture if before else []
+    if architecture:
+        raise UserError(f"cannot continue a run with another architecture: {'; '.join(architecture)}")
+
+
+def list_changes(path: str, before: TrainConfig | None, config: TrainConfig, examples: Sequence[Example]) -> list[str]:
     """What is not as it was when a checkpoint was written, a line for each change.
 
+    Args:
+        path: the checkpoint.
+        before: the options of its run; None if they are unknown.
+
     Raises:
-        UserError: another architecture, or other changes without accept_changes.
+        UserError: there are changes, and accept_changes is not set.
     """
-    before = run_config.read_beside(path)
-    architecture, changes = run_config.compare(before, config) if before else ([], [])
-    if architecture:
-        raise UserError(f"cannot continue from {path} with another architecture: {'; '.join(architecture)}")
+    changes = run_config.compare(before, config).other if before else []
     seed = int(checkpoint.read_scalar(path, SEED, config.seed))
     if not before and seed != config.seed:
         changes.append(f"seed was {seed}, now {config.seed}")

@@ -52,7 +52,7 @@ _WITHOUT_EFFECT = (
     "deterministic",
     "num_threads",
 )
-# The files of a run, and those of them that show that there was one.
+# The files of a run, and those of them that a new run must not write over unasked.
 _CHECKPOINT = r"model(-[0-9]+|\.latest|\.best)"
 _RUN_FILE = re.compile(
     rf"config\.json|checkpoint|{_CHECKPOINT}(-replaced)?\.(index|meta|data-[0-9]+-of-[0-9]+)|validation\.(csv|png)"
@@ -116,6 +116,15 @@ def read_beside(ckpt_file: str) -> TrainConfig | None:
     return read(os.path.dirname(ckpt_file))
 
 
+def find_image_size(ckpt_file: str, height: int | None = None, width: int | None = None) -> tuple[int, int]:
+    """The (height, width) of the images that a checkpoint's networks get, pixels.
+
+    That of their training unless another is given; that of the 2017 release, 128x416, where there is no config.json.
+    """
+    config = read_beside(ckpt_file) or TrainConfig()
+    return height or config.img_height, width or config.img_width
+
+
 def compare(before: TrainConfig, now: TrainConfig) -> Differences:
     """What a run that continues would do in another way than it did before."""
     earlier, later = asdict(before), asdict(now)
@@ -150,7 +159,7 @@ def remove_run(folder: str) -> None:
     """
     names = [name for name in _list_files(folder) if _RUN_FILE.fullmatch(name)]
     # What shows that there was a run goes last, so that a removal that was interrupted is seen.
-    for name in sorted(names, key=lambda name: (name == CONFIG_NAME, bool(_SIGN_OF_RUN.fullmatch(name)))):
+    for name in sorted(names, key=lambda name: bool(_SIGN_OF_RUN.fullmatch(name))):
         path = os.path.join(folder, name)
         try:
             os.remove(path)

@@ -61,6 +61,7 @@ class Trainer:
         self._start()
         self.validator = self._make_validator()
         self.watchdogs = Watchdogs(config.watch_after, split_list(config.watches_off))
+        self.alarms = 0  # how many the watchdogs have raised
 
     def run(self) -> None:
         """Trains to the end, or until Ctrl-C or SIGTERM, after which it saves and raises KeyboardInterrupt."""
@@ -138,6 +139,7 @@ class Trainer:
 
     def _watch(self, readings: dict[str, float]) -> None:
         for alarm in self.watchdogs.look(self.step, readings):
+            self.alarms += 1
             if self.config.on_collapse == "stop":
                 raise UserError(f"{alarm}; stopped by on_collapse=stop, the last checkpoint stays as it is")
             tqdm.write(f"warning: {alarm}")
@@ -178,25 +180,29 @@ class Trainer:
 
     def _start(self) -> None:
         config = self.config
-        if not config.continue_train:
-            if config.init_checkpoint_file:
-                self.learner.restore_weights(config.init_checkpoint_file)
+        if config.continue_train:
+            self._continue()
         elif config.init_checkpoint_file:
-            self._continue_from(config.init_checkpoint_file)
-        else:
-            self.checkpoints.restore_newest(self._continue_from)
+            self.learner.restore_weights(config.init_checkpoint_file)
 
-    def _continue_from(self, path: str) -> None:
+    def _continue(self) -> None:
         """Restores a checkpoint and the place in the data where it left off."""
-        config = self.config
-        changes = resuming.check_changes(path, config, self.examples)
-        if not self.learner.restore(path):
-            print(f"{path} has no state of Adam: its moments start from zero")
-        self.step = int(self.learner.global_step)
-        usual = self.step * config.batch_size
-        self.position = int(checkpoint.read_scalar(path, resuming.DATA_POSITION, usual))
+        config, path = self.config, self.config.init_checkpoint_file
+        before = run_config.read_beside(path) if path else run_config.read(config.checkpoint_dir)
+        resuming.check_architecture(before, config)
+        if path:
+            self._restore(path)
+        else:
+            path = self.checkpoints.restore_newest(self._restore)
+        changes = resuming.list_changes(path, before, config, self.examples)
         if changes:
             print("\n  ".join([f"continuing from {path} with changes:", *changes]))
+        self.step = int(self.learner.global_step)
+        self.position = int(checkpoint.read_scalar(path, resuming.DATA_POSITION, self.step * config.batch_size))
+
+    def _restore(self, path: str) -> None:
+        if not self.learner.restore(path):
+            print(f"{path} has no state of Adam: its moments start from zero")
 
     def _claim_folder(self) -> None:
         """Makes the folder this run's: deletes an earlier run if asked to, and writes config.json."""

@@ -11,7 +11,8 @@ import tensorflow as tf
 from PIL import Image
 
 from sfmlearner_tf import SfMLearner, TrainConfig, export, export_check, export_onnx, export_tflite
-from sfmlearner_tf.checkpoint import MIN_DISP, Checkpoints
+from sfmlearner_tf.checkpoint import MIN_DISP
+from sfmlearner_tf.checkpoint_folder import CheckpointFolder
 from sfmlearner_tf.errors import UserError
 
 HEIGHT, WIDTH, SEQ_LENGTH = 32, 64, 5
@@ -19,8 +20,10 @@ HEIGHT, WIDTH, SEQ_LENGTH = 32, 64, 5
 
 @pytest.fixture(scope="module")
 def learner():
-    learner = SfMLearner(TrainConfig(img_height=HEIGHT, img_width=WIDTH, seq_length=SEQ_LENGTH))
-    for weight in learner.weights.values():
+    """A learner of masks too, which are of no use to an export."""
+    options = {"img_height": HEIGHT, "img_width": WIDTH, "seq_length": SEQ_LENGTH, "explain_reg_weight": 0.2}
+    learner = SfMLearner(TrainConfig(**options))
+    for weight in learner.release_variables().values():
         # Fresh weights give almost the same depth everywhere, which would hide mistakes.
         weight.assign(1.3 * weight)
     return learner
@@ -28,7 +31,7 @@ def learner():
 
 @pytest.fixture(scope="module")
 def networks(learner):
-    return export.Networks(HEIGHT, WIDTH, {"depth": learner.disp_net, "pose": learner.pose_exp_net})
+    return export.Exportable(HEIGHT, WIDTH, {"depth": learner.disp_net, "pose": learner.pose_exp_net.for_inference()})
 
 
 @pytest.fixture(scope="module")
@@ -92,6 +95,15 @@ def test_saved_model_takes_images_of_any_size(learner, signatures):
     assert motion["src_T_tgt"].shape == (2, 4, 4, 4)
 
 
+def test_the_mask_decoder_stays_out(learner, saved_model):
+    entries = tf.train.list_variables(str(saved_model / "variables" / "variables"))
+    # TensorFlow writes a variable as variables_by_name/depth_net.Scnv1.Sweights/.ATTRIBUTES/VARIABLE_VALUE.
+    stored = [name.split("/")[1].replace(".S", "/") for name, _ in entries if "/.ATTRIBUTES/" in name]
+    expected = [name for name in learner.release_variables() if not name.startswith("pose_exp_net/exp/")]
+    assert sorted(stored) == sorted(expected)
+    assert len(stored) == len(learner.release_variables()) - 18  # weights and biases of five upconvolutions, four heads
+
+
 def test_saved_model_loads_without_this_package(saved_model, tmp_path):
     code = (
         "import sys\n"
@@ -143,7 +155,7 @@ def test_onnx_equals_the_learner(learner, networks, tmp_path):
     pytest.importorskip("tf2onnx", reason="needs the extra `onnx`")
     pytest.importorskip("onnxruntime", reason="needs the extra `onnx`")
     # The depth network goes the same way, and takes the converter 20 times as long.
-    pose_alone = networks._replace(by_function={"pose": networks.by_function["pose"]})
+    pose_alone = networks._replace(networks={"pose": networks.networks["pose"]})
     (function,) = export_onnx.write_onnx(pose_alone, str(tmp_path))
     run = function.load()
     for batch_size in (1, 2):
@@ -165,7 +177,7 @@ def test_check_tells_networks_apart(learner, networks, saved_model, tmp_path):
     assert not np.array_equal(inputs["pose"]["sources"][..., :3], inputs["pose"]["target"])
     for name, function in exported.items():
         assert export_check.compare(function, networks, inputs[name]) <= function.bound
-    bias = learner.weights["depth_net/disp1/biases"]
+    bias = learner.release_variables()["depth_net/disp1/biases"]
     value = bias.numpy()
     bias.assign(value + 0.001)
     assert export_check.compare(exported["depth"], networks, inputs["depth"]) > 1e-5
@@ -182,31 +194,30 @@ def test_check_takes_a_picture(networks, tmp_path):
 
 
 def test_networks_of_a_checkpoint(learner, networks, tmp_path):
-    pose = {name: weight for name, weight in learner.weights.items() if name.startswith("pose_exp_net/")}
-    alone = export.load_networks(Checkpoints(str(tmp_path / "pose"), pose).save_step(1), HEIGHT, WIDTH)
-    assert list(alone.by_function) == ["pose"]
+    pose = learner.pose_exp_net.release_variables()
+    alone = export.load_exportable(CheckpointFolder(str(tmp_path / "pose"), pose).save_step(1), HEIGHT, WIDTH)
+    assert list(alone.networks) == ["pose"]
     inputs = {name: tf.constant(x) for name, x in make_inputs("pose", 1).items()}
     np.testing.assert_array_equal(alone.predict("pose", inputs)["poses"], networks.predict("pose", inputs)["poses"])
 
-    depth = {name: weight for name, weight in learner.weights.items() if name.startswith("depth_net/")}
-    depth[MIN_DISP] = tf.Variable(0.1)
-    alone = export.load_networks(Checkpoints(str(tmp_path / "depth"), depth).save_step(1), HEIGHT, WIDTH)
-    assert list(alone.by_function) == ["depth"]
-    assert alone.by_function["depth"].min_disp == pytest.approx(0.1)
+    depth = {**learner.disp_net.release_variables(), MIN_DISP: tf.Variable(0.1)}
+    alone = export.load_exportable(CheckpointFolder(str(tmp_path / "depth"), depth).save_step(1), HEIGHT, WIDTH)
+    assert list(alone.networks) == ["depth"]
+    assert alone.networks["depth"].min_disp == pytest.approx(0.1)
 
 
 def test_unfit_checkpoints_are_refused(learner, tmp_path):
-    pose = {name: weight for name, weight in learner.weights.items() if name.startswith("pose_exp_net/")}
-    path = Checkpoints(str(tmp_path), pose).save_step(1)
-    with pytest.raises(UserError, match=r"--seq_length=3: the pose network of .* looks at 5 frames"):
-        export.load_networks(path, HEIGHT, WIDTH, seq_length=3)
+    pose = learner.pose_exp_net.release_variables()
+    path = CheckpointFolder(str(tmp_path), pose).save_step(1)
+    with pytest.raises(UserError, match="model-1: its pose network sees 5 frames, expected seq_length=5, got 3"):
+        export.load_exportable(path, HEIGHT, WIDTH, seq_length=3)
     del pose["pose_exp_net/pose/pred/biases"]
     with pytest.raises(UserError, match="pose_exp_net/pose/pred/biases"):
-        export.load_networks(Checkpoints(str(tmp_path), pose).save_step(2), HEIGHT, WIDTH)
+        export.load_exportable(CheckpointFolder(str(tmp_path), pose).save_step(2), HEIGHT, WIDTH)
     with pytest.raises(UserError, match="found neither"):
-        export.load_networks(Checkpoints(str(tmp_path), {"a": tf.Variable(1.0)}).save_step(3), HEIGHT, WIDTH)
+        export.load_exportable(CheckpointFolder(str(tmp_path), {"a": tf.Variable(1.0)}).save_step(3), HEIGHT, WIDTH)
     with pytest.raises(UserError, match="not found"):
-        export.load_networks(str(tmp_path / "model-4"), HEIGHT, WIDTH)
+        export.load_exportable(str(tmp_path / "model-4"), HEIGHT, WIDTH)
 
 
 def test_only_an_earlier_export_is_replaced(tmp_path):

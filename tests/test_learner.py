@@ -39,7 +39,7 @@ def test_memory_is_free_once_the_learner_is_gone():
     """A graph that outlives its learner holds all its weights and moments."""
     learner = SfMLearner(TrainConfig(explain_reg_weight=0.2, ssim_weight=0.5, smoothness="edge_aware"))
     batch = Batch(*map(tf.constant, batch_of(2, 32, 64, 2)))
-    function = tf.function(lambda batch: learner.compute_gradients(batch).gradients)
+    function = tf.function(learner.compute_gradients)
     graph = weakref.ref(function.get_concrete_function(batch).graph)
     assert graph() is not None
     del learner, function

@@ -5,7 +5,7 @@ import pytest
 from PIL import Image
 from scipy.spatial.transform import Rotation
 
-from sfmlearner_tf.prediction import PoseNetwork
+from sfmlearner_tf.prediction import PosePredictor
 from sfmlearner_tf.tools.predict_trajectory import MotionPredictor, chain_vectors
 
 COUNT = 9
@@ -54,7 +54,7 @@ def test_every_window_is_predicted_once_and_in_order(batch_size):
     def first_pixels(target, sources):
         return tf.constant(np.tile(sources[:, 0, 0, ::3, None].astype(np.float32), 6))
 
-    motions = MotionPredictor(PoseNetwork(first_pixels, 32, 64, seq_length=3), batch_size)
+    motions = MotionPredictor(PosePredictor(first_pixels, 32, 64, seq_length=3), batch_size)
     for index in range(COUNT):
         motions.add(Image.new("RGB", (80, 40), (index, 0, 0)))
     motions.flush()

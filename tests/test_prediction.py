@@ -4,9 +4,9 @@ import tensorflow as tf
 from PIL import Image
 
 from sfmlearner_tf import prediction
-from sfmlearner_tf.checkpoint import Checkpoints
+from sfmlearner_tf.checkpoint_folder import CheckpointFolder
 from sfmlearner_tf.errors import UserError
-from sfmlearner_tf.learner import preprocess
+from sfmlearner_tf.images import preprocess
 from sfmlearner_tf.networks.disp_net import DispNet
 from sfmlearner_tf.networks.pose_exp_net import PoseExpNet
 
@@ -17,17 +17,15 @@ HEIGHT, WIDTH = 32, 64
 def disp_net(tmp_path_factory):
     """A depth network and a checkpoint of it alone."""
     network = DispNet(seed=1)
-    network(tf.zeros([1, HEIGHT, WIDTH, 3]))
-    path = Checkpoints(str(tmp_path_factory.mktemp("depth")), network.release_variables()).save_step(7)
+    path = CheckpointFolder(str(tmp_path_factory.mktemp("depth")), network.release_variables()).save_step(7)
     return network, path
 
 
 @pytest.fixture(scope="module")
 def pose_net(tmp_path_factory):
     """A pose network for three frames, with masks, and a checkpoint of it alone."""
-    network = PoseExpNet(2, explain=True, seed=1)
-    network(tf.zeros([1, HEIGHT, WIDTH, 3]), tf.zeros([1, HEIGHT, WIDTH, 6]))
-    path = Checkpoints(str(tmp_path_factory.mktemp("pose")), network.release_variables()).save_step(7)
+    network = PoseExpNet(2, predict_masks=True, seed=1)
+    path = CheckpointFolder(str(tmp_path_factory.mktemp("pose")), network.release_variables()).save_step(7)
     return network, path
 
 
@@ -42,13 +40,18 @@ def paths(tmp_path):
     return names
 
 
+def predict_depths(ckpt_file, paths, batch_size=1):
+    predictor = prediction.load_depth_predictor(ckpt_file, HEIGHT, WIDTH)
+    return prediction.predict_depths(predictor, paths, batch_size)
+
+
 def read(path, resampling):
     return np.asarray(Image.open(path).convert("RGB").resize((WIDTH, HEIGHT), resampling))
 
 
 def test_depths_of_lanczos_resized_images_in_order(disp_net, paths):
     network, ckpt_file = disp_net
-    depths = list(prediction.predict_depths(ckpt_file, paths, HEIGHT, WIDTH, batch_size=2))
+    depths = list(predict_depths(ckpt_file, paths, batch_size=2))
     assert len(depths) == 5
     for path, depth in zip(paths, depths):
         image = read(path, Image.Resampling.LANCZOS)[None]
@@ -58,9 +61,9 @@ def test_depths_of_lanczos_resized_images_in_order(disp_net, paths):
 
 def test_the_range_of_disparity_is_the_checkpoints(disp_net, paths, tmp_path):
     variables = {**disp_net[0].release_variables(), "train_op/min_disp": tf.Variable(0.5)}
-    ckpt_file = Checkpoints(str(tmp_path / "other"), variables).save_step(7)
+    ckpt_file = CheckpointFolder(str(tmp_path / "other"), variables).save_step(7)
     network = DispNet(seed=1, min_disp=0.5)
-    (depth,) = prediction.predict_depths(ckpt_file, paths[:1], HEIGHT, WIDTH, 1)
+    (depth,) = predict_depths(ckpt_file, paths[:1])
     image = read(paths[0], Image.Resampling.LANCZOS)[None]
     expected = 1 / network(preprocess(tf.constant(image)))[0][0, ..., 0].numpy()
     np.testing.assert_allclose(depth, expected, rtol=1e-5)
@@ -72,40 +75,48 @@ def test_16_bits_are_scaled_to_8(disp_net, paths, tmp_path):
     depths = []
     for name, image in (("8.png", grey), ("16.png", grey.astype(np.uint16) * 256 + 9)):
         Image.fromarray(image).save(tmp_path / name)
-        depths += prediction.predict_depths(disp_net[1], [tmp_path / name], HEIGHT, WIDTH, 1)
+        depths += predict_depths(disp_net[1], [tmp_path / name])
     np.testing.assert_array_equal(*depths)
 
 
 def test_motions_of_sliding_windows(pose_net, paths):
     network, ckpt_file = pose_net
-    motions = list(prediction.predict_motions(ckpt_file, paths, 3, HEIGHT, WIDTH, batch_size=2))
+    predictor = prediction.load_pose_predictor(ckpt_file, HEIGHT, WIDTH)
+    motions = list(prediction.predict_motions(predictor, paths, batch_size=2))
     assert len(motions) == 3
     images = [preprocess(tf.constant(read(path, Image.Resampling.BILINEAR)[None])) for path in paths]
     for first, vectors in enumerate(motions):
         assert vectors.shape == (3, 6)
         assert not vectors[1].any()
         sources = tf.concat([images[first], images[first + 2]], axis=-1)
-        expected = network(images[first + 1], sources)[0][0].numpy()
+        expected = network(images[first + 1], sources).poses[0].numpy()
         np.testing.assert_allclose(vectors[[0, 2]], expected, atol=1e-8)
 
 
-def test_an_unfit_checkpoint_is_named(disp_net, pose_net, paths):
+def test_an_unfit_checkpoint_is_named(disp_net, pose_net):
     with pytest.raises(UserError, match="lacks 64 of 64 variables: depth_net/cnv1/weights"):
-        next(prediction.predict_depths(pose_net[1], paths, HEIGHT, WIDTH, 1))
-    with pytest.raises(UserError, match=r"pose_exp_net/cnv1/weights is \[7, 7, 9, 16\], expected \[7, 7, 15, 16\]"):
-        next(prediction.predict_motions(pose_net[1], paths, 5, HEIGHT, WIDTH, 1))
+        prediction.load_depth_predictor(pose_net[1], HEIGHT, WIDTH)
+    with pytest.raises(UserError, match=r"lacks 16 of 16 variables: pose_exp_net/cnv1/weights"):
+        prediction.load_pose_predictor(disp_net[1], HEIGHT, WIDTH)
+
+
+def test_the_length_of_snippets_is_the_networks(pose_net):
+    for given in (None, 3):
+        assert prediction.load_pose_predictor(pose_net[1], HEIGHT, WIDTH, given).seq_length == 3
+    with pytest.raises(UserError, match=r"model-7: its pose network sees 3 frames, expected seq_length=3, got 5$"):
+        prediction.load_pose_predictor(pose_net[1], HEIGHT, WIDTH, 5)
 
 
 def test_an_unfit_saved_model_is_named(tmp_path):
     with pytest.raises(UserError, match=r"expected the folder of a SavedModel, found no saved_model\.pb"):
-        prediction.SavedNetworks(str(tmp_path))
+        prediction.SavedModel(str(tmp_path))
     (tmp_path / "saved_model.pb").write_bytes(b"\xff" * 100)
     with pytest.raises(UserError, match=f"{tmp_path}: expected a SavedModel; "):
-        prediction.SavedNetworks(str(tmp_path))
+        prediction.SavedModel(str(tmp_path))
     module = tf.Module()
     other = tf.function(lambda: tf.constant(1), input_signature=[]).get_concrete_function()
     tf.saved_model.save(module, str(tmp_path / "other"), {"depth": other})
-    saved = prediction.SavedNetworks(str(tmp_path / "other"))
+    saved = prediction.SavedModel(str(tmp_path / "other"))
     with pytest.raises(UserError, match="other: expected the signature 'pose', found depth"):
         saved.pose(HEIGHT, WIDTH)
     with pytest.raises(UserError, match="other: expected the signature 'depth' with the output 'depth'"):
@@ -114,11 +125,11 @@ def test_an_unfit_saved_model_is_named(tmp_path):
 
 def test_an_unreadable_image_is_named(disp_net, paths):
     paths[3].write_bytes(paths[3].read_bytes()[:300])
-    depths = prediction.predict_depths(disp_net[1], paths, HEIGHT, WIDTH, 1)
+    depths = predict_depths(disp_net[1], paths)
     with pytest.raises(UserError, match=r"3\.png: expected an image"):
         list(depths)
     with pytest.raises(UserError, match=r"9\.png: expected an image; No such file"):
-        list(prediction.predict_depths(disp_net[1], [paths[0].with_name("9.png")], HEIGHT, WIDTH, 1))
+        list(predict_depths(disp_net[1], [paths[0].with_name("9.png")]))
 
 
 def test_a_stack_is_whole_or_not_there(tmp_path):

@@ -200,7 +200,7 @@ def test_signs_of_a_run(tmp_path):
         (tmp_path / name).write_text("")
     (tmp_path / "checkpoint").mkdir()
     assert run_config.holds_run(str(tmp_path)) is None
-    for name in ("config.json", "model-12.index", "model.latest.index", "model.best.index", "validation.csv"):
+    for name in ("checkpoint", "model-12.index", "model.latest.index", "model.best.index", "validation.csv"):
         (tmp_path / name).write_text("")
         assert run_config.holds_run(str(tmp_path)) == name
         (tmp_path / name).unlink()
@@ -226,22 +226,18 @@ def test_a_run_is_removed_and_nothing_else(tmp_path):
     assert run_config.holds_run(str(tmp_path)) is None
 
 
-@pytest.mark.parametrize("with_config", [True, False])
-def test_a_removal_that_is_interrupted_still_shows_the_run(tmp_path, monkeypatch, with_config):
-    names = [name for name in RUN_FILES if with_config or name != "config.json"]
-    for name in names:
+def test_a_removal_that_is_interrupted_still_shows_the_run(tmp_path, monkeypatch):
+    for name in RUN_FILES:
         (tmp_path / name).write_text("")
     remove, left = os.remove, []
 
     def remove_watched(path):
         left.append(run_config.holds_run(str(tmp_path)))
-        if path.endswith("/config.json"):
-            assert os.listdir(tmp_path) == ["config.json"]
         remove(path)
 
     monkeypatch.setattr(os, "remove", remove_watched)
     run_config.remove_run(str(tmp_path))
-    assert len(left) == len(names)
+    assert len(left) == len(RUN_FILES)
     assert all(left)
 
 
@@ -255,7 +251,7 @@ def test_a_file_that_cannot_be_removed_is_named(tmp_path, monkeypatch):
     monkeypatch.setattr(os, "remove", refuse)
     with pytest.raises(UserError, match=r"^cannot delete .*model-1\.index: Permission denied$"):
         run_config.remove_run(str(tmp_path))
-    assert run_config.holds_run(str(tmp_path)) == "config.json"
+    assert run_config.holds_run(str(tmp_path)) == "model-1.index"
 
 
 def test_all_that_a_run_writes_is_known(tmp_path):
@@ -272,6 +268,15 @@ def test_all_that_a_run_writes_is_known(tmp_path):
     assert len(os.listdir(tmp_path)) == 11
     run_config.remove_run(folder)
     assert os.listdir(tmp_path) == []
+
+
+def test_image_size_is_that_of_the_training_unless_given(tmp_path):
+    path = str(tmp_path / "model-7")
+    assert run_config.find_image_size(path) == (128, 416)
+    run_config.write(TrainConfig(img_height=64, img_width=96), str(tmp_path))
+    assert run_config.find_image_size(path) == (64, 96)
+    assert run_config.find_image_size(path, height=32) == (32, 96)
+    assert run_config.find_image_size(path, width=128) == (64, 128)
 
 
 def test_importing_loads_no_tensorflow():

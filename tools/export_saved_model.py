@@ -2,4 +2,5 @@
 
 from sfmlearner_tf.tools.export_saved_model import cli
 
-cli()
+if __name__ == "__main__":
+    cli()

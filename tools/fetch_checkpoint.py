@@ -2,4 +2,5 @@
 
 from sfmlearner_tf.tools.fetch_checkpoint import cli
 
-cli()
+if __name__ == "__main__":
+    cli()

@@ -2,4 +2,5 @@
 
 from sfmlearner_tf.tools.find_static_frames import cli
 
-cli()
+if __name__ == "__main__":
+    cli()

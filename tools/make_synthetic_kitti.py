@@ -2,4 +2,5 @@
 
 from sfmlearner_tf.tools.make_synthetic_kitti import cli
 
-cli()
+if __name__ == "__main__":
+    cli()

@@ -2,4 +2,5 @@
 
 from sfmlearner_tf.tools.prepare_train_data import cli
 
-cli()
+if __name__ == "__main__":
+    cli()

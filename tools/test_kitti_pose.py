@@ -2,4 +2,5 @@
 
 from sfmlearner_tf.tools.test_kitti_pose import cli
 
-cli()
+if __name__ == "__main__":
+    cli()

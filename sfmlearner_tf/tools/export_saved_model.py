@@ -32,6 +32,7 @@ from tqdm import tqdm
 
 from kitti_eval import command
 from sfmlearner_tf.errors import UserError
+from sfmlearner_tf.run_config import find_image_size
 
 if TYPE_CHECKING:
     from sfmlearner_tf.export import Exportable, ExportedFunction
@@ -43,8 +44,12 @@ _CKPT_FILE = flags.DEFINE_string("ckpt_file", None, "Checkpoint, such as folder/
 _OUTPUT_DIR = flags.DEFINE_string(
     "output_dir", None, "Folder to write: new, empty, or an earlier export, which is replaced.", required=True
 )
-_IMG_HEIGHT = flags.DEFINE_integer("img_height", 128, "Height of the networks' input, pixels.", lower_bound=32)
-_IMG_WIDTH = flags.DEFINE_integer("img_width", 416, "Width of the networks' input, pixels.", lower_bound=32)
+_IMG_HEIGHT = flags.DEFINE_integer(
+    "img_height", None, "Height of the input, pixels; by default that of the training run, else 128.", lower_bound=32
+)
+_IMG_WIDTH = flags.DEFINE_integer(
+    "img_width", None, "Width of the input, pixels; by default that of the training run, else 416.", lower_bound=32
+)
 _SEQ_LENGTH = flags.DEFINE_integer(
     "seq_length", None, "Frames per input of the pose network, odd; by default read from the checkpoint.", lower_bound=3
 )
@@ -59,11 +64,12 @@ def main() -> None:
     check_choices("precision", _PRECISION.value, PRECISIONS)
     if _SEQ_LENGTH.value and _SEQ_LENGTH.value % 2 == 0:
         raise UserError(f"--seq_length={_SEQ_LENGTH.value}: expected an odd number")
+    size = find_image_size(_CKPT_FILE.value, _IMG_HEIGHT.value, _IMG_WIDTH.value)
     # Imported late: TensorFlow takes seconds to load, and wrong flags should fail at once.
     from sfmlearner_tf import export, export_check
 
     writers = list_writers()
-    networks = export.load_exportable(_CKPT_FILE.value, _IMG_HEIGHT.value, _IMG_WIDTH.value, _SEQ_LENGTH.value)
+    networks = export.load_exportable(_CKPT_FILE.value, *size, _SEQ_LENGTH.value)
     inputs = export_check.make_inputs(networks, _VERIFY_IMAGE.value)
     with export.replace_export(_OUTPUT_DIR.value) as folder:
         exported = [

@@ -37,9 +37,11 @@ from tqdm import tqdm
 from kitti_eval import command
 from kitti_eval.files import write_text
 from kitti_eval.pose_files import format_tum
+from sfmlearner_tf.config import TrainConfig
 from sfmlearner_tf.data.sequences import Note
 from sfmlearner_tf.data.video import find_ffmpeg
 from sfmlearner_tf.errors import UserError
+from sfmlearner_tf.run_config import find_image_size
 from sfmlearner_tf.tools.predict_input import Picture, Recording, check_images, list_recording, read_pictures
 from sfmlearner_tf.tools.predict_output import LAYOUTS, PictureWriter, find_range, open_video
 from sfmlearner_tf.tools.predict_scale import Point, compute_ratios, read_points
@@ -59,8 +61,12 @@ flags.DEFINE_string(
 flags.DEFINE_string("output_dir", None, "Folder for the predictions.", required=True)
 flags.DEFINE_string("ckpt_file", None, "Checkpoint, such as folder/model-190532.")
 flags.DEFINE_string("saved_model", None, "Folder of a SavedModel, instead of a checkpoint; it sets the image size.")
-flags.DEFINE_integer("img_height", 128, "Height that images are resized to for the network, pixels.", lower_bound=32)
-flags.DEFINE_integer("img_width", 416, "Width that images are resized to for the network, pixels.", lower_bound=32)
+flags.DEFINE_integer(
+    "img_height", None, "Height to resize to, pixels; by default that of the training run, else 128.", lower_bound=32
+)
+flags.DEFINE_integer(
+    "img_width", None, "Width to resize to, pixels; by default that of the training run, else 416.", lower_bound=32
+)
 flags.DEFINE_integer("batch_size", 4, "Images per step.", lower_bound=1)
 flags.DEFINE_list("output", None, "Any of png, npy, mp4, comma-separated; by default mp4 for a video, else png.")
 flags.DEFINE_enum("layout", "above", LAYOUTS, "Position of the image in a picture; 'depth' leaves it out.")
@@ -73,7 +79,9 @@ flags.DEFINE_enum(
 )
 flags.DEFINE_float("fps", None, "Frames per second of the mp4; by default the video's own, 10 for images.", 0.01, 1000)
 flags.DEFINE_bool("poses", False, "Also write the camera trajectory.")
-flags.DEFINE_integer("seq_length", 3, "Frames per input of the pose network, odd, as in training.", lower_bound=3)
+flags.DEFINE_integer(
+    "seq_length", None, "Frames per input of the pose network, odd; by default those that it sees.", lower_bound=3
+)
 flags.DEFINE_float("scale", None, "Metres per unit of predicted depth.", lower_bound=1e-9)
 flags.DEFINE_string("scale_from_sparse", None, "CSV file of measured depths (u,v,depth_m) that give the scale.")
 
@@ -86,6 +94,8 @@ def main() -> None:
     _check_recording(recording, outputs)
     # Imports TensorFlow, which takes seconds: wrong flags and input should fail first.
     depth_network, pose_network = _load_networks(needs_depth=bool(outputs or points))
+    if pose_network:
+        _check_length(len(recording.frames), pose_network.seq_length)
     _make_output_dir()
     motions = MotionPredictor(pose_network, FLAGS.batch_size) if pose_network else None
     fixes_range = bool({"png", "mp4"} & set(outputs)) and _color_range(recording, outputs) == "fixed"
@@ -107,7 +117,7 @@ def _check_flags() -> None:
     if (FLAGS.ckpt_file is None) == (FLAGS.saved_model is None):
         found = "none" if FLAGS.ckpt_file is None else "both"
         raise UserError(f"expected one of --ckpt_file and --saved_model, found {found}")
-    if FLAGS.seq_length % 2 == 0:
+    if FLAGS.seq_length and FLAGS.seq_length % 2 == 0:
         raise UserError(f"--seq_length={FLAGS.seq_length}: expected an odd number")
     if FLAGS.scale is not None and FLAGS.scale_from_sparse:
         raise UserError("expected at most one of --scale and --scale_from_sparse, found both")
@@ -126,11 +136,6 @@ def _choose_outputs(recording: Recording) -> list[str]:
 
 def _check_recording(recording: Recording, outputs: list[str]) -> None:
     """Raises UserError if the flags ask for something this recording does not allow."""
-    if FLAGS.poses and len(recording.frames) < FLAGS.seq_length:
-        raise UserError(
-            f"--poses: expected at least --seq_length={FLAGS.seq_length} frames, found {len(recording.frames)} in"
-            f" {FLAGS.input}"
-        )
     folders = {os.path.realpath(os.path.dirname(frame.path)) for frame in recording.frames}
     if len(recording.frames) > 1 and not recording.is_video and os.path.realpath(FLAGS.output_dir) in folders:
         raise UserError(f"--output_dir={FLAGS.output_dir}: expected a folder other than that of the images")
@@ -138,6 +143,14 @@ def _check_recording(recording: Recording, outputs: list[str]) -> None:
         check_images(recording, one_size="mp4" in outputs)
     if "mp4" in outputs:
         find_ffmpeg()
+
+
+def _check_length(count: int, seq_length: int) -> None:
+    """Raises UserError where there are too few frames for the pose network."""
+    if count < seq_length:
+        raise UserError(
+            f"--poses: expected at least {seq_length} frames, as the pose network sees, found {count} in {FLAGS.input}"
+        )
 
 
 def _make_output_dir() -> None:
@@ -155,18 +168,21 @@ def _load_networks(needs_depth: bool) -> tuple[DepthPredictor | None, PosePredic
     """The networks; None for one that is not needed."""
     from sfmlearner_tf import prediction
 
-    size = FLAGS.img_height, FLAGS.img_width
     if FLAGS.ckpt_file:
+        size = find_image_size(FLAGS.ckpt_file, FLAGS.img_height, FLAGS.img_width)
         depth = prediction.load_depth_predictor(FLAGS.ckpt_file, *size) if needs_depth else None
         pose = prediction.load_pose_predictor(FLAGS.ckpt_file, *size, FLAGS.seq_length) if FLAGS.poses else None
         return depth, pose
     saved = prediction.SavedModel(FLAGS.saved_model)
     depth = saved.depth() if needs_depth else None
+    # The pose network's size is not in the file: where there is no depth network, it is the release's.
+    release = TrainConfig()
+    size = FLAGS.img_height or release.img_height, FLAGS.img_width or release.img_width
     pose = saved.pose(*size) if FLAGS.poses else None
     sizes = {"img_height": depth.height, "img_width": depth.width} if depth else {}
     sizes.update({"seq_length": pose.seq_length} if pose else {})
     for name, own in sizes.items():
-        if FLAGS[name].present and FLAGS[name].value != own:
+        if FLAGS[name].value not in (None, own):
             raise UserError(f"--{name}={FLAGS[name].value}: expected {own}, as in {FLAGS.saved_model}, or no such flag")
     return depth, pose
 
@@ -245,7 +261,7 @@ def _predict(
 def _write_trajectory(recording: Recording, motions: MotionPredictor, scale: float) -> None:
     motions.flush()
     if not motions.vectors:
-        raise UserError("--poses: expected at least --seq_length readable frames, found fewer")
+        raise UserError(f"--poses: expected at least {motions.seq_length} readable frames, found fewer")
     poses, times_s = chain_vectors(motions.vectors, recording.times_s, scale)
     write_text(Path(FLAGS.output_dir, f"{recording.name}_trajectory.txt"), format_tum(poses, times_s))
 

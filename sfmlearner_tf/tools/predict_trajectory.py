@@ -18,10 +18,12 @@ if TYPE_CHECKING:
 class MotionPredictor:
     """Predicts the motion in every window of seq_length images, which are added one by one.
 
+    seq_length: that of the network.
     vectors: the pose vectors of the windows so far, each [seq_length, 6], target to each frame.
     """
 
     def __init__(self, network: PosePredictor, batch_size: int) -> None:
+        self.seq_length = network.seq_length
         self.vectors: list[np.ndarray] = []
         self._network = network
         self._batch_size = batch_size
@@ -32,12 +34,12 @@ class MotionPredictor:
         size = self._network.width, self._network.height
         # Parity: for motion the release resizes bilinearly, for depth with Lanczos.
         self._images.append(np.asarray(image.resize(size, Image.Resampling.BILINEAR)))
-        if len(self._images) == self._network.seq_length - 1 + self._batch_size:
+        if len(self._images) == self.seq_length - 1 + self._batch_size:
             self.flush()
 
     def flush(self) -> None:
         """Predicts the windows of an incomplete batch."""
-        length = self._network.seq_length
+        length = self.seq_length
         windows = [self._images[first : first + length] for first in range(len(self._images) - length + 1)]
         if windows:
             self.vectors += list(self._network.predict_windows(windows))

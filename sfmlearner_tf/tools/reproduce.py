@@ -17,6 +17,7 @@ from absl import flags
 from kitti_eval import command, files, report, reproduction
 from kitti_eval.errors import UserError
 from kitti_eval.steps import run_once
+from sfmlearner_tf import run_config
 
 _KITTI_RAW = flags.DEFINE_string("kitti_raw", "", "Folder of KITTI raw.")
 _KITTI_ODOM = flags.DEFINE_string("kitti_odom", "", "Folder of KITTI odometry.")
@@ -25,9 +26,15 @@ _CKPT_POSE = flags.DEFINE_string("ckpt_pose", "", "Checkpoint with the pose netw
 _OUTPUT_DIR = flags.DEFINE_string("output_dir", "reproduce", "Folder for predictions, results and the report.")
 _TEST_FILE_LIST = flags.DEFINE_string("test_file_list", "", "List of the test images; default: the Eigen split.")
 _TEST_SEQS = flags.DEFINE_list("test_seqs", ["09", "10"], "Odometry sequences to evaluate.")
-_SEQ_LENGTH = flags.DEFINE_integer("seq_length", 5, "Frames per snippet, as in training of the pose network.")
-_IMG_HEIGHT = flags.DEFINE_integer("img_height", 128, "Height that images are resized to, pixels.", lower_bound=32)
-_IMG_WIDTH = flags.DEFINE_integer("img_width", 416, "Width that images are resized to, pixels.", lower_bound=32)
+_SEQ_LENGTH = flags.DEFINE_integer(
+    "seq_length", None, "Frames per snippet; by default those of the pose network's training run, else 5."
+)
+_IMG_HEIGHT = flags.DEFINE_integer(
+    "img_height", None, "Height to resize to, pixels; by default that of the training run, else 128.", lower_bound=32
+)
+_IMG_WIDTH = flags.DEFINE_integer(
+    "img_width", None, "Width to resize to, pixels; by default that of the training run, else 416.", lower_bound=32
+)
 _BATCH_SIZE = flags.DEFINE_integer("batch_size", 4, "Images per step.", lower_bound=1)
 
 _CAPS_M = (80, 50)
@@ -83,7 +90,8 @@ def _reproduce_depth(kitti_raw: Path, output_dir: Path) -> report.Section:
 def _reproduce_motion(kitti_odom: Path, output_dir: Path, sequence: str) -> report.Section:
     truth, prediction, results = (output_dir / kind / sequence for kind in ("truth", "motion", "motion_results"))
     poses, times = kitti_odom / "poses" / f"{sequence}.txt", kitti_odom / "sequences" / sequence / "times.txt"
-    cut_flags = [f"--test_seq={sequence}", f"--seq_length={_SEQ_LENGTH.value}"]
+    seq_length = _find_seq_length()
+    cut_flags = [f"--test_seq={sequence}", f"--seq_length={seq_length}"]
 
     cut = [*_evaluation("make_pose_ground_truth"), f"--dataset_dir={kitti_odom}", *cut_flags, f"--output_dir={truth}"]
     cut_record = run_once(output_dir, f"true snippets of {sequence}", cut, [poses, times], [truth])
@@ -108,18 +116,20 @@ def _reproduce_motion(kitti_odom: Path, output_dir: Path, sequence: str) -> repo
     run_once(output_dir, f"evaluate trajectory of {sequence}", evaluate, [poses, predict_record], [whole])
     comparisons = [
         *reproduction.compare_ate_results(ate, sequence),
-        *_evaluate_mean_motion(kitti_odom, output_dir, sequence),
+        *_evaluate_mean_motion(kitti_odom, output_dir, sequence, seq_length),
         *reproduction.compare_odometry_results(whole, sequence),
     ]
     lines = [
         f"Checkpoint {_CKPT_POSE.value}, images of {kitti_odom}.",
-        f"Snippets have {_SEQ_LENGTH.value} frames, the published ones 5. Their ATE is the paper's: sqrt(sum of "
+        f"Snippets have {seq_length} frames, the published ones 5. Their ATE is the paper's: sqrt(sum of "
         "squared errors) / frames, after one scale per snippet. Paths are chained as predicted, then aligned by 7dof.",
     ]
     return report.Section(f"Motion, {sequence}", lines, comparisons, reproduction.read_plots(results, sequence))
 
 
-def _evaluate_mean_motion(kitti_odom: Path, output_dir: Path, sequence: str) -> list[report.Comparison]:
+def _evaluate_mean_motion(
+    kitti_odom: Path, output_dir: Path, sequence: str, seq_length: int
+) -> list[report.Comparison]:
     """The trivial predictor, from those of the training sequences 00 to 08 that exist."""
     training = sorted((kitti_odom / "poses").glob("0[0-8].txt"))
     if not training:
@@ -130,7 +140,7 @@ def _evaluate_mean_motion(kitti_odom: Path, output_dir: Path, sequence: str) -> 
         f"--dataset_dir={kitti_odom}",
         f"--train_seqs={','.join(path.stem for path in training)}",
         f"--test_seqs={sequence}",
-        f"--seq_length={_SEQ_LENGTH.value}",
+        f"--seq_length={seq_length}",
         f"--output_json={results}",
     ]
     run_once(output_dir, f"mean motion on {sequence}", evaluate, training, [results])
@@ -150,14 +160,21 @@ def _prediction_flags(checkpoint: str, dataset_dir: Path, output_dir: Path) -> l
         f"--ckpt_file={checkpoint}",
         f"--dataset_dir={dataset_dir}",
         f"--output_dir={output_dir}",
-        f"--img_height={_IMG_HEIGHT.value}",
-        f"--img_width={_IMG_WIDTH.value}",
         f"--batch_size={_BATCH_SIZE.value}",
+        *(f"--{flag.name}={flag.value}" for flag in (_IMG_HEIGHT, _IMG_WIDTH) if flag.value),
     ]
 
 
+def _find_seq_length() -> int:
+    """Frames per snippet: those given, else those of the pose network's training, else the paper's 5."""
+    config = run_config.read_beside(_CKPT_POSE.value)
+    return _SEQ_LENGTH.value or (config.seq_length if config else 5)
+
+
 def _checkpoint_files(checkpoint: str) -> list[Path]:
-    return [Path(f"{checkpoint}.index"), Path(f"{checkpoint}.data-00000-of-00001")]
+    """All files that decide what a checkpoint predicts."""
+    beside = Path(checkpoint).parent / run_config.CONFIG_NAME
+    return [Path(f"{checkpoint}.index"), Path(f"{checkpoint}.data-00000-of-00001"), beside]
 
 
 def cli() -> None:

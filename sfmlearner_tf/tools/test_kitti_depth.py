@@ -15,10 +15,15 @@ from tqdm import tqdm
 
 from kitti_eval import command
 from kitti_eval.image_lists import list_eigen_files, list_stereo_files, read_image_list
+from sfmlearner_tf.run_config import find_image_size
 
 _BATCH_SIZE = flags.DEFINE_integer("batch_size", 4, "Images per step.", lower_bound=1)
-_IMG_HEIGHT = flags.DEFINE_integer("img_height", 128, "Height that images are resized to, pixels.", lower_bound=32)
-_IMG_WIDTH = flags.DEFINE_integer("img_width", 416, "Width that images are resized to, pixels.", lower_bound=32)
+_IMG_HEIGHT = flags.DEFINE_integer(
+    "img_height", None, "Height to resize to, pixels; by default that of the training run, else 128.", lower_bound=32
+)
+_IMG_WIDTH = flags.DEFINE_integer(
+    "img_width", None, "Width to resize to, pixels; by default that of the training run, else 416.", lower_bound=32
+)
 _DATASET_DIR = flags.DEFINE_string(
     "dataset_dir", None, "Folder of KITTI raw (of KITTI 2015 with --split=stereo).", required=True
 )
@@ -31,12 +36,15 @@ def main() -> None:
     """Predicts depth for all listed images and writes one file."""
     lists = {"eigen": list_eigen_files, "stereo": list_stereo_files}
     image_files = lists[_SPLIT.value]() if _SPLIT.value in lists else read_image_list(_SPLIT.value)
+    size = find_image_size(_CKPT_FILE.value, _IMG_HEIGHT.value, _IMG_WIDTH.value)
     # Imported late: TensorFlow takes seconds to load, and wrong flags should fail at once.
-    from sfmlearner_tf.prediction import predict_depths, write_stack
+    from sfmlearner_tf.device import allow_memory_growth
+    from sfmlearner_tf.prediction import load_depth_predictor, predict_depths, write_stack
 
+    allow_memory_growth()
+    predictor = load_depth_predictor(_CKPT_FILE.value, *size)
     paths = [Path(_DATASET_DIR.value, image_file) for image_file in image_files]
-    size = _IMG_HEIGHT.value, _IMG_WIDTH.value
-    depths = predict_depths(_CKPT_FILE.value, paths, *size, _BATCH_SIZE.value)
+    depths = predict_depths(predictor, paths, _BATCH_SIZE.value)
     output_file = Path(_OUTPUT_DIR.value, f"{Path(_CKPT_FILE.value).name}.npy")
     progress = tqdm(depths, "predicting", len(paths), unit="image", disable=None)
     write_stack(output_file, progress, (len(paths), *size))

@@ -1,7 +1,7 @@
 """Predicts the camera motion of a KITTI odometry sequence, for kitti_eval.eval_pose and kitti_eval.eval_odometry.
 
-Writes one TUM file for every --seq_length consecutive frames, named by the first: the poses relative to that frame,
-with translation of arbitrary scale.
+Writes one TUM file for every run of as many frames as the pose network sees, named by the first: the poses relative to
+that frame, with translation of arbitrary scale.
 
 Example:
   python tools/test_kitti_pose.py --dataset_dir=/data/kitti_odometry --test_seq=9 --ckpt_file=model-9 --output_dir=out
@@ -21,11 +21,18 @@ from kitti_eval.snippets import write_snippets
 from kitti_eval.trajectory import predicted_vectors_to_poses
 from sfmlearner_tf.data.kitti_raw import numbered_images
 from sfmlearner_tf.errors import UserError
+from sfmlearner_tf.run_config import find_image_size
 
 _BATCH_SIZE = flags.DEFINE_integer("batch_size", 4, "Snippets per step.", lower_bound=1)
-_IMG_HEIGHT = flags.DEFINE_integer("img_height", 128, "Height that images are resized to, pixels.", lower_bound=32)
-_IMG_WIDTH = flags.DEFINE_integer("img_width", 416, "Width that images are resized to, pixels.", lower_bound=32)
-_SEQ_LENGTH = flags.DEFINE_integer("seq_length", 5, "Frames per snippet, odd, as in training.", lower_bound=3)
+_IMG_HEIGHT = flags.DEFINE_integer(
+    "img_height", None, "Height to resize to, pixels; by default that of the training run, else 128.", lower_bound=32
+)
+_IMG_WIDTH = flags.DEFINE_integer(
+    "img_width", None, "Width to resize to, pixels; by default that of the training run, else 416.", lower_bound=32
+)
+_SEQ_LENGTH = flags.DEFINE_integer(
+    "seq_length", None, "Frames per snippet, odd; by default those that the pose network sees.", lower_bound=3
+)
 _TEST_SEQ = flags.DEFINE_integer("test_seq", 9, "Number of the sequence.", lower_bound=0)
 _DATASET_DIR = flags.DEFINE_string("dataset_dir", None, "Folder of KITTI odometry.", required=True)
 _OUTPUT_DIR = flags.DEFINE_string("output_dir", None, "Folder for the snippets.", required=True)
@@ -34,21 +41,25 @@ _CKPT_FILE = flags.DEFINE_string("ckpt_file", None, "Checkpoint, such as folder/
 
 def main() -> None:
     """Predicts and writes all snippets of one sequence."""
-    if _SEQ_LENGTH.value % 2 == 0:
+    if _SEQ_LENGTH.value and _SEQ_LENGTH.value % 2 == 0:
         raise UserError(f"--seq_length={_SEQ_LENGTH.value}: expected an odd number")
     folder = Path(_DATASET_DIR.value, "sequences", f"{_TEST_SEQ.value:02d}")
     times_s = read_times(folder / "times.txt")
     paths = _list_images(folder / "image_2", times_s)
+    size = find_image_size(_CKPT_FILE.value, _IMG_HEIGHT.value, _IMG_WIDTH.value)
     # Imported late: TensorFlow takes seconds to load, and wrong flags should fail at once.
-    from sfmlearner_tf.prediction import predict_motions
+    from sfmlearner_tf.prediction import load_pose_predictor, predict_motions
 
-    motions = predict_motions(
-        _CKPT_FILE.value, paths, _SEQ_LENGTH.value, _IMG_HEIGHT.value, _IMG_WIDTH.value, _BATCH_SIZE.value
+    predictor = load_pose_predictor(_CKPT_FILE.value, *size, _SEQ_LENGTH.value)
+    length = predictor.seq_length
+    if len(paths) < length:
+        raise UserError(f"{folder}: expected at least {length} images, as the pose network sees, found {len(paths)}")
+    count = len(paths) - length + 1
+    progress = tqdm(
+        predict_motions(predictor, paths, _BATCH_SIZE.value), "predicting", count, unit="snippet", disable=None
     )
-    count = len(paths) - _SEQ_LENGTH.value + 1
-    progress = tqdm(motions, "predicting", count, unit="snippet", disable=None)
     write_snippets(Path(_OUTPUT_DIR.value), map(predicted_vectors_to_poses, progress), times_s)
-    print(f"{_OUTPUT_DIR.value}: {count} snippets of {_SEQ_LENGTH.value} frames")
+    print(f"{_OUTPUT_DIR.value}: {count} snippets of {length} frames")
 
 
 def _list_images(folder: Path, times_s: np.ndarray) -> list[Path]:
@@ -60,8 +71,6 @@ def _list_images(folder: Path, times_s: np.ndarray) -> list[Path]:
         raise UserError(
             f"{folder}: expected {len(times_s)} images, one per line of times.txt, found {len(frames)}{first}"
         )
-    if len(frames) < _SEQ_LENGTH.value:
-        raise UserError(f"{folder}: expected at least --seq_length={_SEQ_LENGTH.value} images, found {len(frames)}")
     return [Path(frames[index].path) for index in range(len(times_s))]
 
 

@@ -11,7 +11,7 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
-from sfmlearner_tf.checkpoint import Checkpoints
+from sfmlearner_tf.checkpoint_folder import CheckpointFolder
 from sfmlearner_tf.networks.pose_exp_net import PoseExpNet
 
 TOOL = Path(__file__).parents[2] / "tools" / "export_saved_model.py"
@@ -22,7 +22,7 @@ SIZE = ("--img_height=32", "--img_width=64")
 def ckpt_file(tmp_path_factory):
     network = PoseExpNet(num_sources=2)
     network(tf.zeros([1, 32, 64, 3]), tf.zeros([1, 32, 64, 6]))
-    return Checkpoints(str(tmp_path_factory.mktemp("checkpoints")), network.release_variables()).save_step(7)
+    return CheckpointFolder(str(tmp_path_factory.mktemp("checkpoints")), network.release_variables()).save_step(7)
 
 
 def run(*options):

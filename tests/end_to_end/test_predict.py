@@ -16,7 +16,7 @@ from kitti_eval.pose_files import read_tum
 from kitti_eval.resize import resize_bilinear
 from kitti_eval.trajectory import predicted_vectors_to_poses
 from sfmlearner_tf import prediction
-from sfmlearner_tf.checkpoint import Checkpoints
+from sfmlearner_tf.checkpoint_folder import CheckpointFolder
 from sfmlearner_tf.config import TrainConfig
 from sfmlearner_tf.data.sequences import Frame
 from sfmlearner_tf.data.video import read_video, read_video_times
@@ -36,7 +36,7 @@ def learner():
 
 @pytest.fixture(scope="module")
 def ckpt_file(learner, tmp_path_factory):
-    return Checkpoints(str(tmp_path_factory.mktemp("checkpoints")), learner.weights).save_step(7)
+    return CheckpointFolder(str(tmp_path_factory.mktemp("checkpoints")), learner.state()).save_step(7)
 
 
 @pytest.fixture

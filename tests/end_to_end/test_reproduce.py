@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from sfmlearner_tf.checkpoint import Checkpoints
+from sfmlearner_tf.checkpoint_folder import CheckpointFolder
 from sfmlearner_tf.data.synthetic_kitti import SyntheticKitti, write_dataset
 from sfmlearner_tf.networks.disp_net import DispNet
 from sfmlearner_tf.networks.pose_exp_net import PoseExpNet
@@ -35,7 +35,7 @@ def world(tmp_path_factory):
     disp_net(tf.zeros([1, HEIGHT, WIDTH, 3]))
     pose_exp_net(tf.zeros([1, HEIGHT, WIDTH, 3]), tf.zeros([1, HEIGHT, WIDTH, 6]))
     variables = {**disp_net.release_variables(), **pose_exp_net.release_variables()}
-    Checkpoints(str(folder), variables).save_step(5)
+    CheckpointFolder(str(folder), variables).save_step(5)
     return folder
 
 
@@ -81,7 +81,9 @@ def test_one_command_from_checkpoint_to_report(world):
     again = reproduce(world)
     assert again.returncode == 0, again.stderr
     assert again.stdout.count("already done") == 8
-    assert "predict" not in again.stdout.replace("predict depth: already done", "").replace("predict motion of 09: already done", "")
+    assert "predict" not in again.stdout.replace("predict depth: already done", "").replace(
+        "predict motion of 09: already done", ""
+    )
 
 
 def test_mistakes_end_in_one_line(world):

@@ -13,8 +13,7 @@ import pytest
 
 from formatted_data import write_formatted_data
 from sfmlearner_tf import TrainConfig
-from sfmlearner_tf.errors import UserError
-from sfmlearner_tf.trainer import DATA_POSITION, Trainer
+from sfmlearner_tf.trainer import Trainer
 
 OPTIONS = {
     "batch_size": 2,
@@ -23,6 +22,7 @@ OPTIONS = {
     "num_scales": 1,
     "save_latest_freq": 5,
     "max_steps": 18,
+    "val_freq": 0,
     "seed": 3,
 }
 
@@ -78,22 +78,3 @@ def test_killed_training_ends_as_the_undisturbed(dataset_dir, tmp_path):
     undisturbed.run()
     for name, variable in undisturbed.checkpoints.variables.items():
         np.testing.assert_array_equal(resumed.checkpoints.variables[name], variable, err_msg=name)
-
-
-def test_what_is_not_as_it_was_is_told(dataset_dir, tmp_path, capsys):
-    first = trainer(dataset_dir, tmp_path)
-    first.learner.global_step.assign(5)
-    first.data_state[DATA_POSITION].assign(10)
-    first.checkpoints.save_latest()
-    same = trainer(dataset_dir, tmp_path, continue_train=True)
-    assert (same.step, same.position) == (5, 10)
-    assert capsys.readouterr().out == ""
-    with pytest.raises(UserError, match=r"model\.latest was trained with --seed=3, got --seed=4: going on would take"):
-        trainer(dataset_dir, tmp_path, continue_train=True, seed=4)
-    other = trainer(dataset_dir, tmp_path, continue_train=True, batch_size=4)
-    assert other.position == 10
-    assert "--batch_size was not always 4: the data goes on after 10 examples\n" in capsys.readouterr().out
-    other_data = tmp_path / "data"
-    write_formatted_data(other_data, count=3)
-    trainer(other_data, tmp_path, continue_train=True)
-    assert f"train.txt of {other_data} was another: from here on so is the order" in capsys.readouterr().out
