@@ -1,15 +1,18 @@
 import dataclasses
 import itertools
+from pathlib import Path
 
 import numpy as np
 import pytest
 import tensorflow as tf
 
 from formatted_data import write_formatted_data
-from sfmlearner_tf import TrainConfig
+from sfmlearner_tf import Batch, SfMLearner, TrainConfig
 from sfmlearner_tf.data import batches
+from sfmlearner_tf.data.extras import EXTRAS, Extra
 from sfmlearner_tf.data.formatted import read_split
 from sfmlearner_tf.errors import UserError
+from sfmlearner_tf.losses.term import Term
 
 
 @pytest.fixture(scope="module")
@@ -25,7 +28,17 @@ def config_for(folder, **options):
 
 def take(config, count, first_step=0):
     data = batches.make_batches(config, read_split(config.dataset_dir, "train"), first_step)
-    return [[np.asarray(part) for part in batch] for batch in itertools.islice(data, count)]
+    return [[np.asarray(part) for part in tf.nest.flatten(batch)] for batch in itertools.islice(data, count)]
+
+
+def batch_of(frames, intrinsics):
+    """A batch of frames [B, H, W, 9] whose first is the target."""
+    return Batch(tf.constant(frames[..., :3]), tf.constant(frames[..., 3:]), tf.constant(intrinsics))
+
+
+def frames_of(batch):
+    """All frames of a batch on the channels, the target first."""
+    return np.concatenate([batch.target, batch.sources], axis=-1)
 
 
 def assert_same(first, second):
@@ -53,26 +66,25 @@ def test_augmentation_equals_numpy():
     intrinsics = np.tile(np.float32([[25, 0, 14], [0, 26, 9], [0, 0, 1]]), (2, 1, 1))
     scaling, offset = np.float32([1.12, 1.07]), [1, 2]  # y, x
     out_size = [22, 32]  # 20 * 1.12 and 30 * 1.07, cut off
-    found, found_intrinsics = batches.scale_and_crop(
-        tf.constant(frames), tf.constant(intrinsics), tf.constant(scaling), tf.constant(out_size), tf.constant(offset)
+    batch = batches.scale_and_crop(
+        batch_of(frames, intrinsics), tf.constant(scaling), tf.constant(out_size), tf.constant(offset)
     )
+    found = frames_of(batch)
     scaled = numpy_area(frames.astype(float), *out_size)[:, 1:21, 2:32]
     # Cut off to uint8; a value within rounding of a whole number may fall to either side.
     clear = np.abs(scaled - np.round(scaled)) > 1e-3
     assert clear.mean() > 0.9
-    np.testing.assert_array_equal(found.numpy()[clear], scaled.astype(np.uint8)[clear])
+    np.testing.assert_array_equal(found[clear], scaled.astype(np.uint8)[clear])
     expected = np.float32([[25 * 1.07, 0, 14 * 1.07 - 2], [0, 26 * 1.12, 9 * 1.12 - 1], [0, 0, 1]])
-    np.testing.assert_allclose(found_intrinsics, [expected] * 2, rtol=1e-6)
+    np.testing.assert_allclose(batch.intrinsics, [expected] * 2, rtol=1e-6)
 
 
 def test_draws_cover_the_range_and_stay_in_the_image():
-    frames = tf.zeros([1, 40, 60, 9], tf.uint8)
-    intrinsics = tf.constant([[[50.0, 0, 30], [0, 40, 20], [0, 0, 1]]])
+    batch = batch_of(np.zeros([1, 40, 60, 9], np.uint8), [[[50.0, 0, 30], [0, 40, 20], [0, 0, 1]]])
     scalings, lefts = [], []
     augment = tf.function(batches.augment)
     for step in range(300):
-        _, matrix = augment(frames, intrinsics, 1, tf.constant(step))
-        (fx, _, cx), (_, fy, cy), _ = matrix[0].numpy()
+        (fx, _, cx), (_, fy, cy), _ = augment(batch, 1, tf.constant(step)).intrinsics[0].numpy()
         x_scaling, y_scaling = fx / 50, fy / 40
         left, top = 30 * x_scaling - cx, 20 * y_scaling - cy
         assert -1e-3 <= left <= int(60 * x_scaling + 1e-3) - 60 + 1e-3
@@ -88,10 +100,11 @@ def test_draws_cover_the_range_and_stay_in_the_image():
 def test_flipped_frames_keep_their_camera():
     frames = np.random.RandomState(0).randint(0, 256, (64, 4, 10, 9)).astype(np.uint8)
     intrinsics = np.tile(np.float32([[8, 0, 4.2], [0, 9, 1.9], [0, 0, 1]]), (64, 1, 1))
-    found, found_intrinsics = batches.flip(tf.constant(frames), tf.constant(intrinsics), 5, tf.constant(7, tf.int64))
+    batch = batches.flip(batch_of(frames, intrinsics), 5, tf.constant(7, tf.int64))
+    found, found_intrinsics = frames_of(batch), batch.intrinsics
     mirrored = np.array([np.array_equal(one, other[:, ::-1]) for one, other in zip(found, frames)])
     assert 16 < mirrored.sum() < 48
-    np.testing.assert_array_equal(found.numpy()[~mirrored], frames[~mirrored])
+    np.testing.assert_array_equal(found[~mirrored], frames[~mirrored])
     # A point at x to the right of the axis, seen at u, is after mirroring at -x and must be seen at 9 - u.
     u = 8 * 0.3 + 4.2
     mirrored_u = found_intrinsics.numpy()[:, 0] @ [-0.3, 0, 1]
@@ -152,8 +165,9 @@ def test_starting_after_other_batch_sizes_takes_the_examples_that_follow(folder)
 
 
 def test_shapes_are_known_in_advance(folder):
-    data = batches.make_batches(config_for(folder), read_split(str(folder), "train"))
-    assert [spec.shape for spec in data.element_spec] == [(2, 32, 64, 3), (2, 32, 64, 6), (2, 3, 3)]
+    spec = batches.make_batches(config_for(folder), read_split(str(folder), "train")).element_spec
+    assert [part.shape for part in spec[:3]] == [(2, 32, 64, 3), (2, 32, 64, 6), (2, 3, 3)]
+    assert spec.extras == {}
 
 
 def test_a_whole_file_is_not_diagnosed(folder):
@@ -164,3 +178,95 @@ def test_strips_of_another_size_are_named(folder):
     config = config_for(folder, seq_length=5)
     with pytest.raises(UserError, match=r"\.jpg: expected a strip of 5 frames of 64x32, 320x32 pixels, found 192x32"):
         batches.diagnose(config, read_split(str(folder), "train"), position=0)
+
+
+def test_windows_are_split_into_target_and_sources():
+    images = np.random.RandomState(0).randint(0, 256, (2, 5, 4, 6, 3))  # two windows of five images
+    targets, sources = batches.stack_windows([list(window) for window in images])
+    np.testing.assert_array_equal(targets, images[:, 2])
+    for channel, frame in ((0, 0), (3, 1), (6, 3), (9, 4)):
+        np.testing.assert_array_equal(sources[..., channel : channel + 3], images[:, frame])
+
+
+@pytest.fixture
+def extras(monkeypatch):
+    """Three further inputs, one of each kind, each a line of the table."""
+    read = {
+        "prior": Extra("-prior.png", decode_float, "area", lambda config: config.smooth_weight > 0),
+        "labels": Extra("-labels.png", tf.io.decode_png, "nearest", lambda config: True),
+        "speed": Extra("-speed.txt", lambda content: tf.strings.to_number(content), "none", lambda config: True),
+    }
+    for name, extra in read.items():
+        monkeypatch.setitem(EXTRAS, name, extra)
+
+
+def decode_float(content):
+    return tf.cast(tf.io.decode_png(content), tf.float32) / 255
+
+
+@pytest.fixture
+def folder_with_extras(tmp_path):
+    """Formatted data whose labels and prior are made of the target picture, and speeds that tell the examples apart."""
+    write_formatted_data(tmp_path)
+    for number, example in enumerate(read_split(str(tmp_path), "train")):
+        stem = example.stem(str(tmp_path))
+        target = tf.io.decode_jpeg(tf.io.read_file(stem + ".jpg"))[:, 64:128]
+        for suffix, values in (("-labels.png", target[..., :1] // 64), ("-prior.png", target[..., :1])):
+            tf.io.write_file(stem + suffix, tf.io.encode_png(values))
+        Path(stem + "-speed.txt").write_text(str(10.0 + number))
+    return tmp_path
+
+
+def test_extras_go_through_the_augmentation_with_the_frames(extras, folder_with_extras):
+    config = config_for(folder_with_extras, random_flip=True, num_threads=1)
+    examples = read_split(config.dataset_dir, "train")
+    plain = dict(zip(examples, (batches.load_example(e.stem(config.dataset_dir), config) for e in examples)))
+    data = batches.make_batches(config, examples)
+    moved = 0
+    for step, batch in enumerate(itertools.islice(data, 6)):
+        labels, prior = batch.extras["labels"].numpy(), batch.extras["prior"].numpy()
+        assert (labels.dtype, prior.dtype) == (np.uint8, np.float32)
+        red = batch.target.numpy()[..., :1].astype(int)
+        # Augmented alike, so they still fit the picture: labels to a rounding at the borders, the prior exactly.
+        np.testing.assert_allclose(255 * prior, red, atol=1.01)
+        assert np.mean(labels == red // 64) > 0.9
+        assert set(np.unique(labels)) <= {0, 1, 2, 3}
+        for example, speed in zip(batches.batch_examples(config, examples, 2 * step), batch.extras["speed"].numpy()):
+            assert speed == 10 + int(example.frame)
+            moved += not np.array_equal(plain[example].target, batch.target[0])
+    assert moved > 6
+
+
+def test_only_extras_that_are_needed_are_read(extras, folder_with_extras):
+    example = read_split(str(folder_with_extras), "train")[0]
+    stem = example.stem(str(folder_with_extras))
+    Path(stem + "-prior.png").unlink()
+    assert set(batches.load_example(stem, config_for(folder_with_extras, smooth_weight=0.0)).extras) == {
+        "labels",
+        "speed",
+    }
+    with pytest.raises(UserError, match=r"0000000000-prior\.png: expected prior of the example, found .*No such file"):
+        batches.diagnose_example(config_for(folder_with_extras), example)
+
+
+def test_extras_reach_every_scale_of_the_objective(extras, folder_with_extras):
+    config = config_for(folder_with_extras)
+    batch = next(iter(batches.make_batches(config, read_split(config.dataset_dir, "train"))))
+    seen = {}
+    learner = SfMLearner(config)
+    learner._terms.append(Term("dummy", 1.0, lambda views: [remember(seen, view) for view in views]))
+    out = learner.forward(batch)
+    for scale in range(4):
+        size = [2, 32 // 2**scale, 64 // 2**scale, 1]
+        assert {name: shape for (s, name), shape in seen.items() if s == scale} == {
+            "prior": size, "labels": size, "speed": [2]
+        }  # fmt: skip
+    prior = batch.extras["prior"].numpy()
+    np.testing.assert_allclose(out["losses"]["dummy"], 4 * prior.mean(), rtol=1e-5)
+
+
+def remember(seen, view):
+    """A loss of an input, here the prior alone."""
+    for name, values in view.extras.items():
+        seen[view.scale, name] = values.shape.as_list()
+    return view.extras["prior"]

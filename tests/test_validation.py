@@ -1,3 +1,5 @@
+import shutil
+
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -7,7 +9,7 @@ from formatted_data import write_formatted_data
 from kitti_eval.depth_metrics import compute_depth_errors
 from lidar_tree import DRIVE, HEIGHT, PROJECTION, WIDTH, make_scan, name_image, write_lidar_drive
 from sfmlearner_tf import SfMLearner, TrainConfig
-from sfmlearner_tf.checkpoint import Checkpoints
+from sfmlearner_tf.checkpoint_folder import CheckpointFolder
 from sfmlearner_tf.data.formatted import read_split
 from sfmlearner_tf.errors import UserError
 from sfmlearner_tf.trainer import Trainer
@@ -77,7 +79,7 @@ def test_errors_against_a_kitti_raw_tree(dataset_dir, kitti_dir):
         if "pose/pred" in name:
             variable.assign(np.zeros(variable.shape, np.float32))
     biases = np.float32([0, 0, 200, 0, 0, 0, 0, 0, -200, 0, 0, 0])
-    learner.weights["pose_exp_net/pose/pred/biases"].assign(biases)
+    learner.release_variables()["pose_exp_net/pose/pred/biases"].assign(biases)
     found = Validator(config, learner, read_split(str(dataset_dir), "val")).measure()
     np.testing.assert_allclose(found["translation_error"], 0, atol=1e-4)
 
@@ -102,15 +104,87 @@ def test_mistakes_are_named(dataset_dir, kitti_dir, tmp_path):
         config = config_for(dataset_dir, **options)
         return Validator(config, SfMLearner(config), read_split(str(dataset_dir), "val"))
 
-    with pytest.raises(UserError, match=r"--val_kitti_dir=.*nowhere: expected the folder of KITTI raw"):
+    with pytest.raises(UserError, match=r"val_kitti_dir=.*nowhere: expected the folder of KITTI raw"):
         validator(val_kitti_dir=str(tmp_path / "nowhere"))
     # The frames of val.txt are not those of this tree.
     with pytest.raises(UserError, match="expected the 3 listed frames with neighbours, found none"):
         validator(val_kitti_dir=str(kitti_dir))
-    with pytest.raises(UserError, match=r"--val_files: .*list\.txt"):
+    with pytest.raises(UserError, match=r"val_files: .*list\.txt"):
         validator(val_kitti_dir=str(kitti_dir), val_files=str(tmp_path / "list.txt"))
     with pytest.raises(ValueError, match="best_metric must be total or pixel without val_kitti_dir"):
         TrainConfig(best_metric="abs_rel")
+    with pytest.raises(ValueError, match=r"val_files must be empty without val_kitti_dir, got 'list\.txt'"):
+        TrainConfig(val_files="list.txt")
+
+
+@pytest.mark.parametrize(
+    ("metric", "hidden", "needed"),
+    [("abs_rel", "velodyne_points", "velodyne_points or proj_depth"), ("translation_error", "oxts", "oxts")],
+)
+def test_a_best_metric_that_the_tree_cannot_give_is_refused(dataset_dir, kitti_dir, tmp_path, metric, hidden, needed):
+    tree = tmp_path / "kitti_raw"
+    shutil.copytree(kitti_dir, tree)
+    shutil.rmtree(tree / "2011_09_26" / DRIVE / hidden)
+    options = {"val_kitti_dir": str(tree), "val_files": str(tree / "files.txt")}
+    config = config_for(dataset_dir, best_metric=metric, **options)
+    learner = SfMLearner(config)
+    with pytest.raises(UserError, match=f"best_metric={metric}: expected {needed} beside the images"):
+        Validator(config, learner, [])
+    other = {"abs_rel": "translation_error", "translation_error": "abs_rel"}[metric]
+    config = config_for(dataset_dir, best_metric=other, **options)
+    assert set(Validator(config, learner, []).measure()) == {other}
+
+
+def test_damaged_files_are_left_out_and_named(dataset_dir, kitti_dir, tmp_path, capsys):
+    data, tree = tmp_path / "formatted", tmp_path / "kitti_raw"
+    shutil.copytree(dataset_dir, data)
+    shutil.copytree(kitti_dir, tree)
+    drive = tree / "2011_09_26" / DRIVE
+    truncate(data / "drive" / "0000000001.jpg")
+    (data / "drive" / "0000000002_cam.txt").unlink()
+    truncate(drive / "velodyne_points" / "data" / "0000000001.bin", keep=3)
+    truncate(tree / name_image(3))
+    with (tree / "files.txt").open("a") as listed:
+        listed.write(name_image(0).replace("0000000000", "IMG_0001") + "\n")
+    config = config_for(data, val_kitti_dir=str(tree), val_files=str(tree / "files.txt"))
+    learner = SfMLearner(config)
+    validator = Validator(config, learner, read_split(str(data), "val"))
+    found = validator.measure()
+    printed = capsys.readouterr().out.splitlines()
+    for name in ("0000000001.jpg is damaged", "0000000002_cam.txt", "0000000001.bin", "0000000003.png", "IMG_0001"):
+        assert len([line for line in printed if name in line]) == 1, name
+    assert all(line.startswith("warning: validation leaves out ") for line in printed)
+    # What is left is measured as if it were all there is.
+    whole = Validator(config_for(dataset_dir), learner, read_split(str(dataset_dir), "val")[:1]).measure()
+    np.testing.assert_allclose(found["total"], whole["total"], rtol=1e-5)
+    listed = tmp_path / "one.txt"
+    listed.write_text(name_image(2) + "\n")
+    alone = config_for(dataset_dir, val_kitti_dir=str(kitti_dir), val_files=str(listed))
+    np.testing.assert_allclose(found["abs_rel"], Validator(alone, learner, []).measure()["abs_rel"], rtol=1e-5)
+    assert validator.measure() == found
+    assert capsys.readouterr().out == ""  # each is named once
+
+
+def truncate(path, keep=200):
+    path.write_bytes(path.read_bytes()[:keep])
+
+
+def test_training_goes_on_where_all_of_validation_is_damaged(dataset_dir, tmp_path, capsys):
+    data = tmp_path / "formatted"
+    shutil.copytree(dataset_dir, data)
+    (data / "val.txt").write_text("drive missing\n")
+    Trainer(config_for(data, checkpoint_dir=str(tmp_path / "run"), val_freq=1, max_steps=3)).run()
+    printed = capsys.readouterr().out
+    assert "warning: validation leaves out " in printed
+    assert "model.latest at step 2" in printed
+
+
+def test_the_last_weights_are_validated(dataset_dir, tmp_path, capsys):
+    """Also where the run is shorter than val_freq."""
+    Trainer(config_for(dataset_dir, checkpoint_dir=str(tmp_path), val_freq=5000, max_steps=3)).run()
+    assert "validation at step 2: total" in capsys.readouterr().out
+    assert np.genfromtxt(tmp_path / "validation.csv", delimiter=",", names=True)["step"] == 2
+    assert (tmp_path / "model.best.index").exists()
 
 
 def test_training_keeps_the_best_and_the_curves(dataset_dir, kitti_dir, tmp_path, capsys):
@@ -139,7 +213,7 @@ def test_training_keeps_the_best_and_the_curves(dataset_dir, kitti_dir, tmp_path
         Validator(config, best, read_split(str(dataset_dir), "val")).measure()["total"], rows["total"].min(), rtol=1e-4
     )
     assert "model.best" not in (tmp_path / "checkpoint").read_text()
-    newest = Checkpoints(str(tmp_path), best.state()).restore_newest(best.restore)
+    newest = CheckpointFolder(str(tmp_path), best.state()).restore_newest(best.restore)
     assert newest.endswith("model.latest")
 
 
