@@ -3,6 +3,7 @@ import dataclasses
 import pytest
 
 from sfmlearner_tf import TrainConfig
+from sfmlearner_tf.config import GROUPS
 
 
 def test_defaults_are_the_release_s():
@@ -39,6 +40,17 @@ def test_defaults_are_the_release_s():
         ({"sampler": "fast"}, "sampler must be one of native, addons, got 'fast'"),
         ({"initial_disp": 0.01}, "initial_disp must be 0 or above min_disp=0.01, got 0.01"),
         ({"anchor_weight": 0.1}, "anchor_weight must be above 0 with anchor_checkpoint_file and 0 without, got 0.1"),
+        ({"seed": 1.5}, "seed must be a whole number, got 1.5"),
+        ({"batch_size": True}, "batch_size must be a whole number, got True"),
+        ({"learning_rate": "fast"}, "learning_rate must be a number, got 'fast'"),
+        ({"random_flip": 1}, "random_flip must be true or false, got 1"),
+        ({"dataset_dir": None}, "dataset_dir must be a text, got None"),
+        ({"depth_network": "resnet"}, "depth_network must be one of dispnet, got 'resnet'"),
+        (
+            {"watches_off": "upside_down, asleep"},
+            "watches_off must be any of constant_depth, .*, got 'ups",
+        ),
+        ({"overwrite": True, "continue_train": True}, "overwrite must be false with continue_train, got true"),
         ({"anchor_checkpoint_file": "model.latest"}, "and 0 without, got 0.0 and 'model.latest'"),
         ({"sampler": "addons", "jit_compile": True}, "sampler must be 'native' with jit_compile"),
     ],
@@ -53,3 +65,16 @@ def test_presets():
     recommended = TrainConfig.from_preset("recommended", learning_rate=0.1)
     assert recommended.learning_rate == 0.1
     assert 0 < recommended.ssim_weight <= 1
+    with pytest.raises(ValueError, match="preset must be one of release, recommended, got 'x'"):
+        TrainConfig.from_preset("x")
+
+
+def test_every_option_has_a_group_and_the_release_s_come_first():
+    groups = [option.metadata["group"] for option in dataclasses.fields(TrainConfig)]
+    assert list(dict.fromkeys(groups)) == list(GROUPS)
+    assert groups.count("release") == 15
+
+
+def test_the_drop_of_the_learning_rate():
+    assert TrainConfig().lr_decay_step is None
+    assert TrainConfig(max_steps=1000, lr_decay_after=0.75).lr_decay_step == 751

@@ -47,7 +47,9 @@ def test_pixel_to_camera_and_back():
     z = depth[1, 3, 4]
     np.testing.assert_allclose(points[1, :, 3 * 7 + 4], [(4 - 3.2) / 6 * z, (3 - 2.1) / 5.5 * z, z])
     projection = np.concatenate([intrinsics, np.zeros((2, 3, 1))], axis=2)
-    x, y = geometry.cam2pixel(points, tf.constant(projection))[1].numpy()
+    xy, z = geometry.cam2pixel(points, tf.constant(projection))
+    np.testing.assert_allclose(z[:, 0], depth.reshape(2, -1))
+    x, y = xy[1].numpy()
     np.testing.assert_allclose(x.reshape(5, 7), np.tile(np.arange(7), (5, 1)), atol=1e-9)
     np.testing.assert_allclose(y.reshape(5, 7), np.tile(np.arange(5)[:, None], (1, 7)), atol=1e-9)
 
@@ -55,11 +57,50 @@ def test_pixel_to_camera_and_back():
 def test_point_in_the_plane_of_the_camera_projects_to_infinity():
     point = tf.constant([[[1.0], [1.0], [-1e-10]]], tf.float64)
     projection = tf.eye(3, 4, batch_shape=[1], dtype=tf.float64)
-    assert np.isinf(geometry.cam2pixel(point, projection).numpy()).all()
+    xy, z = geometry.cam2pixel(point, projection)
+    assert np.isinf(xy).all()
+    np.testing.assert_array_equal(z, [[[-1e-10]]])
+
+
+def random_transforms(seed):
+    return geometry.Rigid3.from_vector(tf.constant(np.random.RandomState(seed).uniform(-1, 1, (4, 6))))
+
+
+def test_rigid_transforms_compose_and_invert_as_matrices():
+    a_T_b, b_T_c = random_transforms(0), random_transforms(1)
+    a_T_c = a_T_b.compose(b_T_c)
+    np.testing.assert_allclose(a_T_c.matrix(), a_T_b.matrix().numpy() @ b_T_c.matrix().numpy(), atol=1e-12)
+    np.testing.assert_allclose(a_T_b.inverse().matrix(), np.linalg.inv(a_T_b.matrix()), atol=1e-12)
+    points_c = np.random.RandomState(2).normal(size=(4, 3, 5))
+    homogeneous = np.concatenate([points_c, np.ones((4, 1, 5))], axis=1)
+    expected = (a_T_c.matrix().numpy() @ homogeneous)[:, :3]
+    np.testing.assert_allclose(a_T_c.transform(tf.constant(points_c)), expected, atol=1e-12)
+
+
+def test_rigid_transform_by_hand():
+    # A quarter turn about z, then one step along x.
+    b_T_a = geometry.Rigid3.from_vector(tf.constant([[1.0, 0, 0, 0, 0, math.pi / 2]]))
+    np.testing.assert_allclose(b_T_a.transform(tf.constant([[[1.0], [0], [2]]]))[0, :, 0], [1, 1, 2], atol=1e-6)
+
+
+def test_pixels_are_projected_into_the_source():
+    intrinsics = np.array([[[6.0, 0, 3], [0, 5, 2], [0, 0, 1]]])
+    src_T_tgt = geometry.Rigid3.from_vector(tf.constant([[0.5, 0, 1, 0, 0, 0]], tf.float64))
+    xy, z = geometry.project_pixels(tf.fill([1, 4, 5], tf.constant(2.0, tf.float64)), src_T_tgt, intrinsics)
+    # Pixel x=4, y=3 is the point ((4 - 3) / 6 * 2, (3 - 2) / 5 * 2, 2); moved it is at depth 3.
+    point = np.array([2 / 6 + 0.5, 2 / 5, 3])
+    np.testing.assert_allclose(z, 3)
+    expected = [6 * point[0] / 3 + 3, 5 * point[1] / 3 + 2]
+    np.testing.assert_allclose(xy[0, :, 3 * 5 + 4], expected)
 
 
 @pytest.mark.parametrize(
-    "function", [geometry.euler2mat, lambda pose: geometry.pose_vec2mat(tf.concat([pose, pose], -1))]
+    "function",
+    [
+        geometry.euler2mat,
+        lambda pose: geometry.pose_vec2mat(tf.concat([pose, pose], -1)),
+        lambda pose: geometry.Rigid3.from_vector(tf.concat([pose, pose], -1)).inverse().matrix(),
+    ],
 )
 def test_gradients(function):
     angles = tf.constant(np.random.RandomState(1).uniform(-2, 2, (3, 3)))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -11,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from formatted_data import write_formatted_data
+from sfmlearner_tf.config import GROUPS
 
 SIZE = ("--img_height=32", "--img_width=64", "--batch_size=2")
 
@@ -45,11 +47,18 @@ def test_help_lists_every_flag_of_the_release(tmp_path):
     assert result.returncode == 0
     flags = "dataset_dir checkpoint_dir init_checkpoint_file learning_rate beta1 smooth_weight explain_reg_weight"
     flags += " batch_size img_height img_width seq_length max_steps summary_freq save_latest_freq"
-    flags += " seed sampler num_scales max_to_keep"
+    flags += " seed num_scales max_to_keep"
     for flag in flags.split():
         assert f"--{flag}: " in result.stdout
     assert "--[no]continue_train: " in result.stdout
     assert "--[no]jit_compile: " in result.stdout
+    # The release's options come first, and an option says its choices.
+    titles = re.findall(r"^([A-Z].*):$", result.stdout, re.MULTILINE)
+    assert titles == list(GROUPS.values())
+    release, _, rest = result.stdout.partition("\nNetworks:\n")
+    assert "--save_latest_freq" in release
+    assert "--seed" in rest
+    assert "--sampler: <native|addons>: " in rest
 
 
 @pytest.mark.parametrize(
@@ -76,7 +85,7 @@ def test_trains_stops_on_ctrl_c_and_goes_on(dataset_dir, tmp_path):
     process.send_signal(signal.SIGINT)
     rest, errors = process.communicate()
     assert process.returncode == 130, errors
-    assert "--continue_train with the same flags goes on from here" in rest
+    assert "--continue_train with the same flags continues from here" in rest
     assert (tmp_path / "run" / "model.latest.index").exists()
     saved = int(rest.split("model.latest at step ")[1].split()[0])
     result = train(*flags, "--continue_train", f"--max_steps={saved + 2}")
@@ -93,7 +102,8 @@ def test_mistakes_in_flags(dataset_dir, tmp_path):
     assert "Unknown command line flag 'batchsize'" in error_of("--batchsize=4")
     assert "--batch_size=four" in error_of("--batch_size=four")
     assert "unexpected argument 'formatted'" in error_of("formatted")
-    assert "--dataset_dir is required" in error_of()
+    assert "dataset_dir is required" in error_of()
+    assert "--preset=fast: value should be one of <release|recommended>" in error_of("--preset=fast")
 
 
 def test_missing_and_empty_lists_are_named(dataset_dir, tmp_path):
@@ -107,7 +117,7 @@ def test_missing_and_empty_lists_are_named(dataset_dir, tmp_path):
 @pytest.mark.parametrize(
     ("file", "content", "message"),
     [
-        ("0000000000.jpg", None, "0000000000.jpg not found, though train.txt lists it"),
+        ("0000000000.jpg", None, "0000000000.jpg not found, though a list of examples names it"),
         ("0000000000.jpg", "half", "0000000000.jpg is damaged: expected a whole JPEG image"),
         ("0000000000_cam.txt", b"1,2,3", "0000000000_cam.txt: expected nine comma-separated numbers, found '1,2,3'"),
         ("0000000000_cam.txt", b"nan,0,1,0,5,6,0,0,1", "0000000000_cam.txt: expected finite numbers"),
@@ -124,11 +134,20 @@ def test_damaged_examples_are_named(dataset_dir, tmp_path, file, content, messag
         path.write_bytes(content)
     checkpoint_dir = tmp_path / "run"
     checkpoint_dir.mkdir()
-    (checkpoint_dir / "model-1.index").write_text("an earlier one")
+    (checkpoint_dir / "notes.txt").write_text("mine")
     line = error_of(f"--dataset_dir={dataset_dir}", f"--checkpoint_dir={checkpoint_dir}", *SIZE)
     assert message in line
-    assert (checkpoint_dir / "model-1.index").read_text() == "an earlier one"
-    assert not list(checkpoint_dir.glob("model.latest*"))
+    assert (checkpoint_dir / "notes.txt").read_text() == "mine"
+    assert not list(checkpoint_dir.glob("model*"))
+
+
+def test_an_earlier_run_is_not_written_over(dataset_dir, tmp_path):
+    run = tmp_path / "run"
+    run.mkdir()
+    (run / "model-1.index").write_text("an earlier one")
+    flags = (f"--dataset_dir={dataset_dir}", f"--checkpoint_dir={run}", *SIZE)
+    assert "holds an earlier run (model-1.index): expected another folder" in error_of(*flags)
+    assert [path.name for path in run.iterdir()] == ["model-1.index"]
 
 
 def test_strips_of_another_width_are_named(dataset_dir, tmp_path):
