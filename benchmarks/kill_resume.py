@@ -43,12 +43,12 @@ def main() -> None:
         same, in_saves = 0, 0
         for trial in tqdm(range(_TRIALS.value), unit="trial", disable=None):
             run = Path(folder, f"trial-{trial}")
-            told = kill_once(data, run, moments, seconds, in_save=trial % 2 == 1)
+            moment = kill_once(data, run, moments, seconds, in_save=trial % 2 == 1)
             in_saves += any(run.glob(".writing-*"))
             finish(data, run)
             equal = is_same(expected, read_tensors(run))
             same += equal
-            tqdm.write(f"trial {trial + 1}: {told}; {'same bits' if equal else 'OTHER BITS'}")
+            tqdm.write(f"trial {trial + 1}: {moment}; {'same bits' if equal else 'OTHER BITS'}")
             for file in run.glob("model*"):
                 file.unlink()
     print(f"{same} of {_TRIALS.value} ended in the same bits, {in_saves} of them were killed while they wrote")

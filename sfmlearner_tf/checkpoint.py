@@ -32,7 +32,7 @@ def restore(path: str, required: Mapping[str, tf.Variable], optional: Mapping[st
     Args:
         path: such as folder/model-190532.
         required: by name; each must be there. What only the file has is passed over; where something is missing, the
-            error tells what the file has of the same shape instead, since a variable may have been renamed.
+            error says what the file has of the same shape instead, since a variable may have been renamed.
         optional: by name; read where all of them are there, else set to zero.
 
     Returns:
@@ -180,9 +180,9 @@ def _check_fit(path: str, found: Mapping[str, list[int]], required: Mapping[str,
         (others, f"has variables of other shapes: {_listed(others)}"),
         (unused, f"has, of the shapes of those it lacks, also: {_listed(unused)}"),
     )
-    told = [text for names, text in problems if names]
-    if told:
-        raise UserError(f"checkpoint {path} {'; '.join(told)}")
+    found_problems = [text for names, text in problems if names]
+    if found_problems:
+        raise UserError(f"checkpoint {path} {'; '.join(found_problems)}")
 
 
 def _reason(error: Exception) -> str:

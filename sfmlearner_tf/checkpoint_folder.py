@@ -20,7 +20,7 @@ from sfmlearner_tf import checkpoint
 from sfmlearner_tf.errors import UserError
 
 LATEST = "model.latest"
-# Beside the line of checkpoints: never gone on from by itself, so the state file does not list it.
+# Training never continues from it unasked, so the state file does not list it.
 BEST = "model.best"
 # Ends the second name of a checkpoint, there only while a new one takes its place.
 _REPLACED = "-replaced"
@@ -66,7 +66,7 @@ class CheckpointFolder:
             The path that was restored.
 
         Raises:
-            UserError: there is none, or none that can be restored; the newest one's trouble is told.
+            UserError: there is none, or none that can be restored; the text is about the newest.
         """
         errors: list[UserError] = []
         for name in self._newest_first():
@@ -77,7 +77,7 @@ class CheckpointFolder:
                 errors.append(error)
                 continue
             if errors:
-                print(f"{'; '.join(map(str, errors))}; going on from {path} instead")
+                print(f"{'; '.join(map(str, errors))}; continuing from {path} instead")
             return path
         if errors:
             raise errors[0]

@@ -18,7 +18,7 @@ class Curves:
 
     Args:
         folder: where they lie.
-        last_step: rows of later steps are dropped: they belong to a run that is not gone on with. 0 drops all.
+        last_step: rows of later steps are dropped, since training continues from here. 0 drops all.
     """
 
     def __init__(self, folder: str, last_step: int) -> None:

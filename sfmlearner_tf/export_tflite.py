@@ -21,7 +21,7 @@ def write_tflite(networks: Exportable, folder: str, precision: str) -> list[Expo
     """Writes `depth_<precision>.tflite` and `pose_<precision>.tflite`, for the networks that there are.
 
     Each has one signature, the inputs and outputs of Exportable.predict. The batch size is free: 1, unless the
-    interpreter is told otherwise, which its signature runner does by itself.
+    interpreter is resized, which its signature runner does by itself.
     """
     exported = []
     for name in networks.networks:

@@ -1,4 +1,4 @@
-"""What tells a healthy training step from a collapse; `watchdogs` judges it."""
+"""Measures of a training step by which `watchdogs` tells a healthy one from a collapse."""
 
 from __future__ import annotations
 

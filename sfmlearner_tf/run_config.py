@@ -32,7 +32,7 @@ _WITHOUT_EFFECT = (
     "continue_train",
     "overwrite",
     "accept_changes",
-    # How long it goes on, and what is shown, measured and kept on the way.
+    # How long it runs, and what is shown, measured and kept on the way.
     "max_steps",
     "summary_freq",
     "save_latest_freq",

@@ -74,7 +74,7 @@ class Trainer:
             for _ in self.steps(stopped):
                 pass
         if stopped:
-            print("stopped; --continue_train with the same flags continues from here")
+            print("stopped; continue_train with the same options continues from here")
             raise KeyboardInterrupt
 
     def steps(self, stopped: Sequence[int] = ()) -> Iterator[Step]:
@@ -151,16 +151,19 @@ class Trainer:
             self.checkpoints.save_step(self.step)
 
     def _validate(self, validator: Validator, curves: Curves, summaries: Summaries) -> None:
-        """Measures, prints, draws, and keeps the best weights."""
+        """Measures, prints, draws, and keeps the best weights. What fails there is a warning: training goes on."""
         metrics, metric = validator.measure(), self.config.best_metric
         if not metrics:
             return
-        is_best = metrics.get(metric, math.inf) < curves.best(metric)
-        kept = f", the best {metric} so far: kept as {self.checkpoints.save_best()}" if is_best else ""
-        curves.add(self.step, metrics)
         summaries.write_validation(self.step, metrics)
         found = ", ".join(f"{name} {value:.4g}" for name, value in metrics.items())
-        tqdm.write(f"validation at step {self.step}: {found}{kept}")
+        try:
+            is_best = metrics.get(metric, math.inf) < curves.best(metric)
+            kept = f", the best {metric} so far: kept as {self.checkpoints.save_best()}" if is_best else ""
+            tqdm.write(f"validation at step {self.step}: {found}{kept}")
+            curves.add(self.step, metrics)
+        except UserError as error:
+            tqdm.write(f"warning: validation at step {self.step}: {error}")
 
     def _make_validator(self) -> Validator | None:
         """None where val_freq is 0 or, as can be with little data, val.txt is empty."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -114,6 +115,17 @@ def test_keras_is_imported_by_its_own_name():
 def test_importing_loads_no_tensorflow(module):
     code = f"import sys, {module}; sys.exit('tensorflow' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_importing_leaves_tensorflow_s_log_level_alone():
+    """It is the business of the program that uses the library; a command sets it for itself."""
+    code = (
+        "import os, sfmlearner_tf.train, sfmlearner_tf.learner, sfmlearner_tf.prediction\n"
+        "raise SystemExit('TF_CPP_MIN_LOG_LEVEL' in os.environ)"
+    )
+    environment = {name: value for name, value in os.environ.items() if name != "TF_CPP_MIN_LOG_LEVEL"}
+    result = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=False)
+    assert result.returncode == 0, result.stderr
 
 
 def test_no_function_is_longer_than_a_screen_and_no_file_has_two_subjects():

@@ -77,10 +77,10 @@ def test_numbers_and_angle_of_view():
     assert parse_intrinsics("72,71,60.5,17") == (72, 71, 60.5, 17)
     assert from_horizontal_fov(90, 200, 100) == pytest.approx((100, 100, 100, 50))
     for text in ("72,71,60", "a,b,c,d", "72,71,60,inf"):
-        with pytest.raises(UserError, match="--intrinsics: expected four numbers"):
+        with pytest.raises(UserError, match="intrinsics: expected four numbers"):
             parse_intrinsics(text)
     for angle in (0, -5, 180, math.inf):
-        with pytest.raises(UserError, match="--horizontal_fov_deg: expected an angle"):
+        with pytest.raises(UserError, match="horizontal_fov_deg: expected an angle"):
             from_horizontal_fov(angle, 200, 100)
 
 

@@ -81,10 +81,10 @@ def test_newest_whole_one_is_restored(tmp_path, capsys):
     path = later.restore_newest(lambda path: restore(path, loaded))
     assert path == str(tmp_path / "model-1")
     np.testing.assert_array_equal(loaded["net/b"], [[1]])
-    told = capsys.readouterr().out
-    assert "model.latest not found" in told
-    assert "model-2 is damaged" in told
-    assert told.endswith(f"; going on from {path} instead\n")
+    printed = capsys.readouterr().out
+    assert "model.latest not found" in printed
+    assert "model-2 is damaged" in printed
+    assert printed.endswith(f"; continuing from {path} instead\n")
 
 
 def test_the_trouble_of_the_newest_is_told(tmp_path):

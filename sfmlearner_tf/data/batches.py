@@ -19,7 +19,7 @@ from sfmlearner_tf.errors import UserError
 
 # Augmentation enlarges by up to this much before it crops.
 MAX_SCALING = 1.15
-# What the streams of random numbers of one run are told apart by.
+# One stream of random numbers for each purpose.
 _ORDER, _SCALING, _CROP, _FLIP = 0, 1, 2, 3
 
 

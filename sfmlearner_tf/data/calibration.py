@@ -39,14 +39,14 @@ def parse_intrinsics(text: str) -> Intrinsics:
     """Reads "fx,fy,cx,cy" in pixels. Raises UserError."""
     numbers = _numbers(text.split(","))
     if len(numbers) != 4:
-        raise UserError(f"--intrinsics: expected four numbers fx,fy,cx,cy in pixels, found {text!r}")
+        raise UserError(f"intrinsics: expected four numbers fx,fy,cx,cy in pixels, found {text!r}")
     return Intrinsics(*numbers)
 
 
 def from_horizontal_fov(fov_deg: float, width: int, height: int) -> Intrinsics:
     """Square pixels, principal point at the centre. Raises UserError for an angle outside (0, 180)."""
     if not 0 < fov_deg < 180:
-        raise UserError(f"--horizontal_fov_deg: expected an angle between 0 and 180, found {fov_deg:g}")
+        raise UserError(f"horizontal_fov_deg: expected an angle between 0 and 180, found {fov_deg:g}")
     focal_px = width / 2 / math.tan(math.radians(fov_deg) / 2)
     return Intrinsics(focal_px, focal_px, width / 2, height / 2)
 
@@ -61,7 +61,7 @@ def read_calibration_file(path: str, width: int, height: int) -> Intrinsics:
         try:
             return read_kitti_projection(path, key)
         except OSError as error:
-            raise UserError(f"--calibration_file: expected a readable file, found {path}: {error.strerror}") from None
+            raise UserError(f"calibration_file: expected a readable file, found {path}: {error.strerror}") from None
         except ValueError:
             continue
     with open(path, encoding="utf-8", errors="replace") as file:

@@ -60,12 +60,12 @@ def claim_folder(dump_root: str, options: Mapping[str, Any]) -> None:
     if not os.path.exists(path):
         if os.path.exists(os.path.join(dump_root, "train.txt")):
             raise UserError(
-                f"--dump_root: expected a new folder, found a train.txt without {OPTIONS_FILE} in {dump_root}"
+                f"dump_root: expected a new folder, found a train.txt without {OPTIONS_FILE} in {dump_root}"
             )
         try:
             write_whole(path, (json.dumps(options, indent=1) + "\n").encode())
         except OSError as error:
-            raise UserError(f"--dump_root: expected a writable folder, found {dump_root}: {error.strerror}") from None
+            raise UserError(f"dump_root: expected a writable folder, found {dump_root}: {error.strerror}") from None
         return
     try:
         with open(path, encoding="utf-8") as file:
@@ -76,8 +76,8 @@ def claim_folder(dump_root: str, options: Mapping[str, Any]) -> None:
     for name, value in options.items():
         if found.get(name) != value:
             raise UserError(
-                f"--{name}: expected {found.get(name)!r}, with which {dump_root} was prepared, found {value!r} "
-                "(use another --dump_root for other options)"
+                f"{name}: expected {found.get(name)!r}, with which {dump_root} was prepared, found {value!r} "
+                "(use another dump_root for other options)"
             )
 
 

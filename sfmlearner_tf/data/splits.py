@@ -30,7 +30,7 @@ def read_static_frames(path: str) -> dict[str, list[int]]:
     try:
         lines = Path(path).read_text(encoding="utf-8").splitlines()
     except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"--static_frames_file: expected a list of frames, found: {error}") from None
+        raise UserError(f"static_frames_file: expected a list of frames, found: {error}") from None
     frames = defaultdict(list)
     for number, line in enumerate(lines, start=1):
         words = line.split()

@@ -54,7 +54,7 @@ def write_dataset(output_dir: str, options: SyntheticKitti, processes: int) -> i
             for _ in run(_write_frame, tasks):
                 bar.update()
     except OSError as error:
-        raise UserError(f"--output_dir={output_dir}: cannot be written: {error}") from error
+        raise UserError(f"output_dir={output_dir}: cannot be written: {error}") from error
     return len(tasks)
 
 

@@ -91,7 +91,7 @@ def check(options: SyntheticKitti) -> None:
         if not low <= getattr(options, name) <= high:
             raise UserError(f"--{name}: expected {low} to {high}, found {getattr(options, name)}")
     if not options.layouts or not set(options.layouts) <= set(LAYOUTS):
-        raise UserError(f"--layouts: expected one or both of {','.join(LAYOUTS)}, found {','.join(options.layouts)!r}")
+        raise UserError(f"layouts: expected one or both of {','.join(LAYOUTS)}, found {','.join(options.layouts)!r}")
 
 
 def claim_folder(output_dir: str, options: SyntheticKitti) -> None:
@@ -103,7 +103,7 @@ def claim_folder(output_dir: str, options: SyntheticKitti) -> None:
             for layout in ("kitti_raw", "kitti_odometry"):
                 if os.path.exists(os.path.join(output_dir, layout)):
                     raise UserError(
-                        f"--output_dir={output_dir}: expected a new or empty folder, found {layout} that this command "
+                        f"output_dir={output_dir}: expected a new or empty folder, found {layout} that this command "
                         f"did not make (no {_OPTIONS_FILE} beside it)"
                     )
             write_text(path, json.dumps(ours, indent=1) + "\n")
@@ -111,13 +111,13 @@ def claim_folder(output_dir: str, options: SyntheticKitti) -> None:
         with open(path, encoding="utf-8") as file:
             theirs = dict(json.load(file))
     except (OSError, ValueError, TypeError) as error:
-        raise UserError(f"--output_dir={output_dir}: cannot write it or read its {_OPTIONS_FILE}: {error}") from error
+        raise UserError(f"output_dir={output_dir}: cannot write it or read its {_OPTIONS_FILE}: {error}") from error
     different = [
         f"{name}={theirs.get(name)} there, {ours[name]} now" for name in ours if theirs.get(name) != ours[name]
     ]
     if different:
         raise UserError(
-            f"--output_dir={output_dir}: holds a data set made with other options ({'; '.join(different)}); "
+            f"output_dir={output_dir}: holds a data set made with other options ({'; '.join(different)}); "
             "use the same options or another folder"
         )
 

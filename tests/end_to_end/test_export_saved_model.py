@@ -11,6 +11,7 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
+from sfmlearner_tf import TrainConfig, export_tflite, run_config
 from sfmlearner_tf.checkpoint_folder import CheckpointFolder
 from sfmlearner_tf.networks.pose_exp_net import PoseExpNet
 
@@ -20,13 +21,16 @@ SIZE = ("--img_height=32", "--img_width=64")
 
 @pytest.fixture(scope="module")
 def ckpt_file(tmp_path_factory):
-    network = PoseExpNet(num_sources=2)
-    network(tf.zeros([1, 32, 64, 3]), tf.zeros([1, 32, 64, 6]))
-    return CheckpointFolder(str(tmp_path_factory.mktemp("checkpoints")), network.release_variables()).save_step(7)
+    return write_checkpoint(tmp_path_factory.mktemp("checkpoints"))
+
+
+def write_checkpoint(folder):
+    network = PoseExpNet(num_sources=2, predict_masks=True)
+    return CheckpointFolder(str(folder), network.release_variables()).save_step(7)
 
 
 def run(*options):
-    command = [sys.executable, str(TOOL), *SIZE, *map(str, options)]
+    command = [sys.executable, str(TOOL), *map(str, options)]
     return subprocess.run(command, capture_output=True, text=True, check=False, timeout=300)
 
 
@@ -39,6 +43,7 @@ def test_writes_and_verifies_what_the_checkpoint_has(ckpt_file, tmp_path):
         "--format=saved_model,tflite",
         "--precision=float32,float16",
         f"--verify_image={picture}",
+        *SIZE,
     )
     assert done.returncode == 0, done.stderr
     first, *lines = done.stdout.splitlines()
@@ -46,8 +51,23 @@ def test_writes_and_verifies_what_the_checkpoint_has(ckpt_file, tmp_path):
     files = ["saved_model.pb", "pose_float32.tflite", "pose_float16.tflite"]
     assert [line.split(", pose: largest relative difference ")[0] for line in lines] == [f"{out}/{f}" for f in files]
     assert all((out / file).stat().st_size > 10_000 for file in files)
-    assert set(tf.saved_model.load(str(out)).signatures) == {"serving_default", "pose"}
+    saved = tf.saved_model.load(str(out))
+    assert set(saved.signatures) == {"serving_default", "pose"}
+    # The mask decoder of the checkpoint is left out.
+    assert len(saved.variables_by_name) == 16
     assert sorted(path.name for path in tmp_path.iterdir()) == ["out", "picture.png"]
+
+
+def test_images_have_the_size_of_the_training(tmp_path):
+    ckpt_file, out = write_checkpoint(tmp_path / "run"), tmp_path / "out"
+    run_config.write(TrainConfig(img_height=64, img_width=96), str(tmp_path / "run"))
+    for size, flags in (("64x96", ()), ("32x64", SIZE)):
+        done = run(f"--ckpt_file={ckpt_file}", f"--output_dir={out}", "--format=tflite", *flags)
+        assert done.returncode == 0, done.stderr
+        assert done.stdout.startswith(f"{ckpt_file} has no depth network: exported pose of 3 frames at {size}\n")
+        height, width = map(int, size.split("x"))
+        function = export_tflite.load_tflite(str(out / "pose_float32.tflite"))
+        assert list(function.get_input_details()["sources"]["shape"][1:]) == [height, width, 6]
 
 
 def test_mistakes_are_told_in_one_line(ckpt_file, tmp_path):
@@ -55,6 +75,10 @@ def test_mistakes_are_told_in_one_line(ckpt_file, tmp_path):
     new = tmp_path / "new"
     for options, message in (
         ((f"--ckpt_file={ckpt_file}", f"--output_dir={new}", "--seq_length=4"), "--seq_length=4: expected an odd"),
+        (
+            (f"--ckpt_file={ckpt_file}", f"--output_dir={new}", "--seq_length=5"),
+            f"error: {ckpt_file}: its pose network sees 3 frames, expected seq_length=3, got 5",
+        ),
         ((f"--ckpt_file={ckpt_file}", f"--output_dir={new}", "--img_width=31"), "--img_width=31"),
         (
             (f"--ckpt_file={ckpt_file}", f"--output_dir={new}", "--format=tflit"),

@@ -102,7 +102,7 @@ def test_second_run_makes_only_what_is_missing(tmp_path):
         (("--frames_per_scene=-3",), ("--frames_per_scene", "1", "-3")),
         (("--num_test_scenes=99",), ("--num_test_scenes", "99")),
         (("--num_threads=0",), ("num_threads", "0")),
-        (("--layouts=raw,kitti",), ("--layouts", "kitti", "odometry")),
+        (("--layouts=raw,kitti",), ("layouts", "kitti", "odometry")),
     ],
 )
 def test_wrong_flag_is_named_in_one_line(tmp_path, flags, named):
@@ -113,19 +113,19 @@ def test_wrong_flag_is_named_in_one_line(tmp_path, flags, named):
 
 def test_folder_made_with_other_flags_is_refused(world):
     before = contents(world)
-    assert_one_line(make(world, *SMALL, "--seed=1"), ("--output_dir", "seed=8964 there, 1 now"))
+    assert_one_line(make(world, *SMALL, "--seed=1"), ("output_dir", "seed=8964 there, 1 now"))
     assert contents(world) == before
 
 
 def test_folder_with_real_recordings_is_refused(tmp_path):
     (tmp_path / "kitti_raw").mkdir()
-    assert_one_line(make(tmp_path, *SMALL), ("--output_dir", "kitti_raw"))
+    assert_one_line(make(tmp_path, *SMALL), ("output_dir", "kitti_raw"))
     assert os.listdir(tmp_path / "kitti_raw") == []
 
 
 def test_folder_that_cannot_be_written_is_named(tmp_path):
     (tmp_path / "file").write_text("")
-    assert_one_line(make(tmp_path / "file", *SMALL), ("--output_dir", "file"))
+    assert_one_line(make(tmp_path / "file", *SMALL), ("output_dir", "file"))
 
 
 def test_help_explains(tmp_path):

@@ -15,13 +15,14 @@ from PIL import Image
 from kitti_eval.pose_files import read_tum
 from kitti_eval.resize import resize_bilinear
 from kitti_eval.trajectory import predicted_vectors_to_poses
-from sfmlearner_tf import prediction
+from sfmlearner_tf import prediction, run_config
 from sfmlearner_tf.checkpoint_folder import CheckpointFolder
 from sfmlearner_tf.config import TrainConfig
 from sfmlearner_tf.data.sequences import Frame
 from sfmlearner_tf.data.video import read_video, read_video_times
 from sfmlearner_tf.export import export_saved_model
 from sfmlearner_tf.learner import SfMLearner
+from sfmlearner_tf.networks.pose_exp_net import PoseExpNet
 from sfmlearner_tf.tools.predict_output import colour_disparity, compose, find_range
 
 ROOT = Path(__file__).parents[2]
@@ -69,11 +70,22 @@ def error_of(*flags):
     return line
 
 
-def library_disparities(ckpt_file, paths):
+def predict_depths(ckpt_file, paths, height=HEIGHT, width=WIDTH):
+    """Depths at the size of the network's images, by the library."""
+    return prediction.predict_depths(prediction.load_depth_predictor(ckpt_file, height, width), paths, 8)
+
+
+def library_disparities(ckpt_file, paths, height=HEIGHT, width=WIDTH):
     """Disparities at the sizes of images, by the library."""
-    disparities = [1 / depth for depth in prediction.predict_depths(ckpt_file, paths, HEIGHT, WIDTH, 8)]
+    disparities = [1 / depth for depth in predict_depths(ckpt_file, paths, height, width)]
     sizes = [Image.open(path).size for path in paths]
     return [resize_bilinear(disparity, height, width) for disparity, (width, height) in zip(disparities, sizes)]
+
+
+def library_poses(ckpt_file, paths, height, width, scale):
+    """The poses of as many images as the pose network sees, by the library."""
+    (vectors,) = prediction.predict_motions(prediction.load_pose_predictor(ckpt_file, height, width), paths, 1)
+    return predicted_vectors_to_poses(vectors * [scale, scale, scale, 1, 1, 1])
 
 
 def test_a_folder_of_all_kinds_with_a_damaged_one(ckpt_file, images, tmp_path):
@@ -107,7 +119,7 @@ def test_a_saved_model_agrees_with_the_checkpoint(learner, ckpt_file, images, tm
     assert "3 of 3 frames; depth and translation are in metres" in result.stdout
     paths = [images / f"{index}.png" for index in range(3)]
     disparities = library_disparities(ckpt_file, paths)
-    ends = find_range(1 / depth for depth in prediction.predict_depths(ckpt_file, paths, HEIGHT, WIDTH, 8))
+    ends = find_range(1 / depth for depth in predict_depths(ckpt_file, paths))
     for path, disparity in zip(paths, disparities):
         depth = np.load(out / f"{path.stem}_depth.npy", allow_pickle=False)
         np.testing.assert_allclose(depth, 1e4 / disparity, rtol=1e-5)
@@ -115,9 +127,43 @@ def test_a_saved_model_agrees_with_the_checkpoint(learner, ckpt_file, images, tm
             assert np.abs(np.asarray(picture).astype(int) - colour_disparity(disparity, ends)).mean() < 0.1
     poses, times_s = read_tum(out / "images_trajectory.txt")
     np.testing.assert_array_equal(times_s, range(3))
-    (vectors,) = prediction.predict_motions(ckpt_file, paths, 3, HEIGHT, WIDTH, 1)
-    expected = predicted_vectors_to_poses(vectors * [1e4, 1e4, 1e4, 1, 1, 1])
+    expected = library_poses(ckpt_file, paths, HEIGHT, WIDTH, scale=1e4)
     np.testing.assert_allclose(poses, expected, atol=1e-4 * np.abs(expected[:, :3, 3]).max())
+
+
+def test_a_checkpoint_is_shown_images_of_the_size_of_its_training(learner, images, tmp_path):
+    ckpt_file = CheckpointFolder(str(tmp_path / "run"), learner.disp_net.release_variables()).save_step(7)
+    run_config.write(TrainConfig(img_height=64, img_width=96), str(tmp_path / "run"))
+    picture, out = images / "0.png", tmp_path / "out"
+    depths = []
+    for height, width, flags in ((64, 96, ()), (HEIGHT, WIDTH, SIZE)):
+        done = predict(f"--input={picture}", f"--ckpt_file={ckpt_file}", f"--output_dir={out}", "--output=npy", *flags)
+        assert done.returncode == 0, done.stderr
+        depths.append(np.load(out / "0_depth.npy", allow_pickle=False))
+        (disparity,) = library_disparities(ckpt_file, [picture], height, width)
+        np.testing.assert_allclose(depths[-1], 1 / disparity, rtol=1e-5)
+    assert np.abs(depths[0] / depths[1] - 1).max() > 1e-3
+
+
+def test_the_trajectory_is_chained_from_as_many_frames_as_the_network_sees(images, tmp_path):
+    ckpt_file = CheckpointFolder(str(tmp_path / "run"), PoseExpNet(num_sources=4).release_variables()).save_step(7)
+    flags = (
+        f"--ckpt_file={ckpt_file}",
+        f"--output_dir={tmp_path / 'out'}",
+        "--output=",
+        "--poses",
+        "--scale=1e4",
+        *SIZE,
+    )
+    done = predict(f"--input={images}", *flags)
+    assert done.returncode == 0, done.stderr
+    poses = read_tum(tmp_path / "out" / "walk_trajectory.txt").poses
+    expected = library_poses(ckpt_file, sorted(images.iterdir()), HEIGHT, WIDTH, scale=1e4)
+    np.testing.assert_allclose(poses, expected, atol=1e-4 * np.abs(expected[:, :3, 3]).max())
+    few = error_of(f"--input={images}/[0-3].png", *flags)
+    assert few == f"error: --poses: expected at least 5 frames, as the pose network sees, found 4 in {images}/[0-3].png"
+    other = error_of(f"--input={images}", *flags, "--seq_length=3")
+    assert other == f"error: {ckpt_file}: its pose network sees 5 frames, expected seq_length=5, got 3"
 
 
 def test_a_video_made_metric_by_measured_depths(ckpt_file, tmp_path):
@@ -180,8 +226,6 @@ def test_mistakes_are_told_in_one_line(ckpt_file, images, tmp_path):
     assert error_of(*flags[:2]) == "error: expected one of --ckpt_file and --saved_model, found none"
     assert "--output: expected any of png, npy, mp4, found 'jpg'" in error_of(*flags, "--output=jpg")
     assert "--seq_length=4: expected an odd number" in error_of(*flags, "--seq_length=4")
-    few = error_of(*flags, "--poses", "--seq_length=7")
-    assert f"--poses: expected at least --seq_length=7 frames, found 5 in {images}" in few
     here = error_of(flags[0], flags[2], f"--output_dir={images}")
     assert here == f"error: --output_dir={images}: expected a folder other than that of the images"
     pytest.importorskip("imageio_ffmpeg", reason="the extra `video` is not installed")

@@ -82,11 +82,11 @@ def test_a_video_twice_and_cut_short(tmp_path):
         (["--intrinsics=72,71,60"], "--intrinsics: expected four numbers"),
         (["--intrinsics=1242,71,60,17"], "expected a horizontal field of view of 15 to 150 degrees, found 5.7"),
         (["--intrinsics=60,17,72,71"], "expected the principal point inside the frames' 124x38 pixels"),
-        (["--calibration_file=/nowhere"], "--calibration_file: expected a readable file, found /nowhere"),
+        (["--calibration_file=/nowhere"], "calibration_file: expected a readable file, found /nowhere"),
         (["--intrinsics=72,71,60,17", "--crop=1,2,3"], "--crop: expected left,top,width,height"),
         (["--intrinsics=72,71,60,17", "--frame_step=0"], "frame_step"),
         (["--intrinsics=72,71,60,17", "--shard=3/2"], "--shard: expected i/n with i from 1 to n, found '3/2'"),
-        (["--intrinsics=72,71,60,17", "--static_frames_file=/nowhere"], "--static_frames_file: expected"),
+        (["--intrinsics=72,71,60,17", "--static_frames_file=/nowhere"], "static_frames_file: expected"),
         (
             ["--dataset_name=kitti_raw", "--crop=0,0,60,30"],
             "--crop: expected --dataset_name=video or",

@@ -128,7 +128,7 @@ def test_a_damaged_frame_is_named_and_ends_with_status_1_after_all_else_is_writt
         (["--jpeg_quality=101"], "--jpeg_quality"),
         (["--dataset_name=kitty"], "--dataset_name"),
         (["--dataset_dir=/nowhere"], "--dataset_dir: expected a folder, found no such folder: /nowhere"),
-        (["--dump_root=/dev/null/out"], "--dump_root: expected a writable folder"),
+        (["--dump_root=/dev/null/out"], "dump_root: expected a writable folder"),
         (["--seq_length=41"], "expected 41 consecutive frames of kitti_raw, found none"),
     ],
 )
@@ -225,7 +225,7 @@ def test_a_list_of_static_frames_is_read(dataset, tmp_path):
     assert "54 examples" in result.stdout
     static.write_text("")
     changed = prepare(dataset, tmp_path / "out", f"--static_frames_file={static}")
-    assert "--static_frames_file: expected 'sha256" in changed.stderr
+    assert "static_frames_file: expected 'sha256" in changed.stderr
     allowed = prepare(dataset, tmp_path / "joined", "--allow_gaps", "--keep_static_frames")
     assert "78 examples" in allowed.stdout
 

@@ -1,5 +1,7 @@
 """Prediction, evaluation and report on a generated world, with untrained networks."""
 
+from __future__ import annotations
+
 import json
 import subprocess
 import sys
@@ -7,15 +9,19 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import tensorflow as tf
 
+from kitti_eval.pose_files import read_tum
+from kitti_eval.trajectory import predicted_vectors_to_poses
+from sfmlearner_tf import TrainConfig, prediction, run_config
 from sfmlearner_tf.checkpoint_folder import CheckpointFolder
 from sfmlearner_tf.data.synthetic_kitti import SyntheticKitti, write_dataset
 from sfmlearner_tf.networks.disp_net import DispNet
 from sfmlearner_tf.networks.pose_exp_net import PoseExpNet
 
 TOOLS = Path(__file__).parents[2] / "tools"
-HEIGHT, WIDTH = 32, 64
+# Of the images that the networks were trained on, as config.json says; the world's are smaller.
+HEIGHT, WIDTH = 64, 96
+CONFIG = TrainConfig(img_height=HEIGHT, img_width=WIDTH, seq_length=3)
 
 
 def run(name, *options):
@@ -25,18 +31,40 @@ def run(name, *options):
 
 @pytest.fixture(scope="module")
 def world(tmp_path_factory):
-    """A world of two test scenes of six frames, and one checkpoint of both networks."""
+    """A world of two test scenes of six frames, and a checkpoint of both networks, in run/ and, as it is without
+    config.json, in bare/."""
     folder = tmp_path_factory.mktemp("reproduce")
     options = SyntheticKitti(
-        num_train_scenes=1, num_test_scenes=2, frames_per_scene=6, img_height=HEIGHT, img_width=WIDTH, stereo=False
+        num_train_scenes=1, num_test_scenes=2, frames_per_scene=6, img_height=32, img_width=64, stereo=False
     )
     write_dataset(str(folder / "world"), options, 1)
-    disp_net, pose_exp_net = DispNet(), PoseExpNet(2)
-    disp_net(tf.zeros([1, HEIGHT, WIDTH, 3]))
-    pose_exp_net(tf.zeros([1, HEIGHT, WIDTH, 3]), tf.zeros([1, HEIGHT, WIDTH, 6]))
-    variables = {**disp_net.release_variables(), **pose_exp_net.release_variables()}
-    CheckpointFolder(str(folder), variables).save_step(5)
+    variables = {**DispNet().release_variables(), **PoseExpNet(2).release_variables()}
+    # So far that the untrained network's tiny steps show in the decimals of the snippets.
+    weight = variables["pose_exp_net/pose/pred/weights"]
+    weight.assign(1000 * weight)
+    for name in ("run", "bare"):
+        CheckpointFolder(str(folder / name), variables).save_step(5)
+    run_config.write(CONFIG, str(folder / "run"))
     return folder
+
+
+def depth_flags(world, ckpt_file):
+    raw = world / "world" / "kitti_raw"
+    flags = (f"--dataset_dir={raw}", f"--split={raw / 'test_files.txt'}", f"--output_dir={world / 'depth'}")
+    return (*flags, f"--ckpt_file={world / ckpt_file}")
+
+
+def predict_depth(world, ckpt_file, *options):
+    """The shape of what the command writes."""
+    done = run("test_kitti_depth", *depth_flags(world, ckpt_file), *options)
+    assert done.returncode == 0, done.stderr
+    return np.load(world / "depth" / "model-5.npy", allow_pickle=False).shape
+
+
+def predict_pose(world, ckpt_file, *options):
+    odometry = world / "world" / "kitti_odometry"
+    flags = (f"--dataset_dir={odometry}", f"--output_dir={world / 'snippets'}", f"--ckpt_file={world / ckpt_file}")
+    return run("test_kitti_pose", *flags, *options)
 
 
 def reproduce(world, *options):
@@ -44,14 +72,11 @@ def reproduce(world, *options):
         "reproduce",
         f"--kitti_raw={world / 'world' / 'kitti_raw'}",
         f"--kitti_odom={world / 'world' / 'kitti_odometry'}",
-        f"--ckpt_depth={world / 'model-5'}",
-        f"--ckpt_pose={world / 'model-5'}",
+        f"--ckpt_depth={world / 'run' / 'model-5'}",
+        f"--ckpt_pose={world / 'run' / 'model-5'}",
         f"--test_file_list={world / 'world' / 'kitti_raw' / 'test_files.txt'}",
         f"--output_dir={world / 'out'}",
         "--test_seqs=09",
-        "--seq_length=3",
-        f"--img_height={HEIGHT}",
-        f"--img_width={WIDTH}",
         *options,
     )
 
@@ -84,16 +109,81 @@ def test_one_command_from_checkpoint_to_report(world):
     assert "predict" not in again.stdout.replace("predict depth: already done", "").replace(
         "predict motion of 09: already done", ""
     )
+    run_config.write(CONFIG, str(world / "run"))
+    again = reproduce(world, "--kitti_odom=")
+    assert again.returncode == 0, again.stderr
+    assert "already done" not in again.stdout
+
+
+def test_depth_images_have_the_size_of_the_training(world):
+    count = len((world / "world" / "kitti_raw" / "test_files.txt").read_text().split())
+    assert predict_depth(world, "run/model-5") == (count, HEIGHT, WIDTH)
+    assert predict_depth(world, "run/model-5", "--img_height=32", "--img_width=128") == (count, 32, 128)
+    # The release's size, since the authors' files tell nothing.
+    assert predict_depth(world, "bare/model-5") == (count, 128, 416)
+
+
+def test_depth_leaves_memory_of_the_gpu_to_training(world):
+    """It is asked for before TensorFlow computes anything; later would be an error."""
+    code = """
+import tensorflow as tf
+from sfmlearner_tf import device
+from sfmlearner_tf.tools import test_kitti_depth
+
+def allow():
+    # Like a GPU's memory, the parts of the CPU can be settled only before anything is computed.
+    cpu = tf.config.list_physical_devices("CPU")[0]
+    tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
+    print("asked for")
+
+device.allow_memory_growth = allow
+test_kitti_depth.cli()
+"""
+    command = [sys.executable, "-c", code, *depth_flags(world, "run/model-5")]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith("asked for\n")
+
+
+@pytest.mark.parametrize(
+    ("options", "height", "width"), [((), HEIGHT, WIDTH), (("--img_height=32", "--img_width=128"), 32, 128)]
+)
+def test_snippets_have_the_size_and_length_of_the_training(world, options, height, width):
+    done = predict_pose(world, "run/model-5", *options)
+    assert done.stdout == f"{world / 'snippets'}: 4 snippets of 3 frames\n", done.stderr
+    predictor = prediction.load_pose_predictor(str(world / "run" / "model-5"), height, width)
+    images = sorted((world / "world" / "kitti_odometry" / "sequences" / "09" / "image_2").iterdir())
+    for first, vectors in enumerate(prediction.predict_motions(predictor, images, 4)):
+        poses = read_tum(world / "snippets" / f"{first:06d}.txt").poses
+        expected = predicted_vectors_to_poses(vectors)
+        np.testing.assert_allclose(poses, expected, atol=1e-3 * np.abs(expected[:, :3, 3]).max())
+
+
+def test_another_length_than_the_networks_is_told_in_one_line(world):
+    bare = world / "bare" / "model-5"
+    for done, message in (
+        (
+            predict_pose(world, bare, "--seq_length=5"),
+            f"{bare}: its pose network sees 3 frames, expected seq_length=3, got 5",
+        ),
+        (predict_pose(world, bare, "--seq_length=4"), "--seq_length=4: expected an odd number"),
+        # Without config.json the snippets are the paper's.
+        (
+            reproduce(world, "--kitti_raw=", f"--ckpt_pose={bare}", f"--output_dir={world / 'bare_out'}"),
+            f"{bare}: its pose network sees 3 frames, expected seq_length=3, got 5",
+        ),
+    ):
+        assert (done.returncode, done.stderr.splitlines()[-1]) == (1, f"error: {message}")
 
 
 def test_mistakes_end_in_one_line(world):
-    odometry = f"--dataset_dir={world / 'world' / 'kitti_odometry'}"
-    output_dir, ckpt_file = f"--output_dir={world / 'bad'}", f"--ckpt_file={world / 'model-5'}"
+    absent = reproduce(world, f"--ckpt_depth={world / 'model-6'}", "--img_height=32")
+    assert " --img_height=32" in absent.stdout
+    assert "--img_width" not in absent.stdout
     for done, message in (
         (run("reproduce", "--kitti_raw=x"), "expected --kitti_raw with --ckpt_depth"),
-        (reproduce(world, f"--ckpt_depth={world / 'model-6'}"), "model-6 not found"),
-        (run("test_kitti_pose", odometry, output_dir, ckpt_file, "--seq_length=4"), "--seq_length=4: expected an odd"),
-        (run("test_kitti_pose", odometry, output_dir, ckpt_file, "--test_seq=5"), "times.txt: expected a text file"),
+        (absent, "model-6 not found"),
+        (predict_pose(world, "run/model-5", "--test_seq=5"), "times.txt: expected a text file"),
     ):
         assert done.returncode == 1
         # TensorFlow may have written lines of its own before.
@@ -101,4 +191,3 @@ def test_mistakes_end_in_one_line(world):
         assert last_line.startswith("error: ")
         assert message in last_line
         assert "Traceback" not in done.stderr
-    assert not (world / "bad").exists()

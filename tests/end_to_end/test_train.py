@@ -85,7 +85,7 @@ def test_trains_stops_on_ctrl_c_and_goes_on(dataset_dir, tmp_path):
     process.send_signal(signal.SIGINT)
     rest, errors = process.communicate()
     assert process.returncode == 130, errors
-    assert "--continue_train with the same flags continues from here" in rest
+    assert "continue_train with the same options continues from here" in rest
     assert (tmp_path / "run" / "model.latest.index").exists()
     saved = int(rest.split("model.latest at step ")[1].split()[0])
     result = train(*flags, "--continue_train", f"--max_steps={saved + 2}")
