@@ -17,8 +17,8 @@ from sfmlearner_tf.errors import UserError
 from sfmlearner_tf.geometry import pose_vec2mat
 from sfmlearner_tf.images import preprocess
 from sfmlearner_tf.learner import SfMLearner
+from sfmlearner_tf.networks.building import load_network, load_pose_network
 from sfmlearner_tf.networks.layers import Network
-from sfmlearner_tf.networks.loading import load_network, load_pose_network
 
 # Largest relative difference from the networks that is rounding.
 SAVED_MODEL_BOUND = 1e-5

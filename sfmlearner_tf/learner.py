@@ -19,10 +19,9 @@ from sfmlearner_tf.losses.explainability import explainability
 from sfmlearner_tf.losses.objective import make_terms
 from sfmlearner_tf.losses.term import Mean, add_up, compute_means
 from sfmlearner_tf.losses.view import View, make_views
+from sfmlearner_tf.networks.building import build_network, load_network
 from sfmlearner_tf.networks.disp_net import MIN_DISP
-from sfmlearner_tf.networks.loading import load_network
 from sfmlearner_tf.networks.motion import Motion
-from sfmlearner_tf.networks.registry import build_network
 from sfmlearner_tf.watchdogs import READINGS
 
 # 0 where the learning rate never drops.

@@ -19,7 +19,7 @@ from sfmlearner_tf.data.frames import open_image
 from sfmlearner_tf.data.workers import map_ahead
 from sfmlearner_tf.errors import UserError
 from sfmlearner_tf.images import preprocess
-from sfmlearner_tf.networks.loading import load_network, load_pose_network
+from sfmlearner_tf.networks.building import load_network, load_pose_network
 
 # Images decoded ahead of the network, at its size.
 _AHEAD = 32

@@ -20,7 +20,7 @@ LAYERS = [
     {"run_config", "curves", "checkpoint_folder"},
     {"networks.layers"},
     {"networks.disp_net", "networks.pose_exp_net"},
-    {"networks.loading"},
+    {"networks.building"},
     {"losses.view"},
     {"losses.term"},
     {"losses.anchor", "losses.explainability", "losses.smoothness"},

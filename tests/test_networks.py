@@ -14,9 +14,8 @@ from golden_numbers import FOLDER
 from sfmlearner_tf import DispNet, PoseExpNet, SfMLearner, TrainConfig
 from sfmlearner_tf.checkpoint_folder import CheckpointFolder
 from sfmlearner_tf.images import preprocess
+from sfmlearner_tf.networks.building import build_network, get_network, load_network
 from sfmlearner_tf.networks.layers import Network, crop_like, resize_bilinear
-from sfmlearner_tf.networks.loading import load_network
-from sfmlearner_tf.networks.registry import build_network, get_network
 
 
 def images_for(network, height=64, width=96):
@@ -187,7 +186,7 @@ def shallow(monkeypatch):
     from sfmlearner_tf.networks import disp_net, registry
 
     monkeypatch.setattr(disp_net, "ShallowNet", ShallowNet, raising=False)
-    monkeypatch.setitem(registry._NETWORKS["depth"], "dispnet", "disp_net.ShallowNet")
+    monkeypatch.setitem(registry.NETWORKS["depth"], "dispnet", "disp_net.ShallowNet")
 
 
 def test_a_new_network_is_one_class_and_one_registration(shallow, tmp_path):

@@ -7,21 +7,26 @@ import shutil
 import subprocess
 import sys
 import zipfile
+from importlib.metadata import PathDistribution
 from pathlib import Path
 
 import pytest
 
 ROOT = Path(__file__).parents[2]
+PACKAGES = ("sfmlearner_tf", "kitti_eval")
 
 
 @pytest.fixture(scope="module")
 def installed(tmp_path_factory):
     """The wheel's files, unpacked as an installation lays them out, in a folder of their own."""
     source, target = tmp_path_factory.mktemp("source"), tmp_path_factory.mktemp("site")
-    for name in ("sfmlearner_tf", "tools", "kitti_eval"):
+    for name in (*PACKAGES, "tools"):
         shutil.copytree(ROOT / name, source / name, ignore=shutil.ignore_patterns("__pycache__"))
     for name in ("setup.py", "pyproject.toml", "requirements.txt", "README.md", "LICENSE"):
         shutil.copy(ROOT / name, source)
+    text = (source / "setup.py").read_text()
+    assert '"sfmlearner_tf": ["py.typed"], ' in text
+    (source / "setup.py").write_text(text.replace('"sfmlearner_tf": ["py.typed"], ', ''))
     subprocess.run([sys.executable, "setup.py", "-q", "bdist_wheel"], cwd=source, check=True, capture_output=True)
     (wheel,) = (source / "dist").glob("*.whl")
     with zipfile.ZipFile(wheel) as archive:
@@ -36,13 +41,46 @@ def run(installed: Path, *arguments: str, cwd: Path) -> subprocess.CompletedProc
     )
 
 
-def test_commands_explain_themselves(installed, tmp_path):
-    for module in ("sfmlearner_tf.train", "sfmlearner_tf.tools.prepare_train_data", "kitti_eval.eval_depth"):
-        result = run(installed, "-m", module, "--help", cwd=tmp_path)
-        assert result.returncode == 0, result.stderr
-        assert "--" in result.stdout
-        found = run(installed, "-c", f"import {module}; print({module}.__file__)", cwd=tmp_path)
-        assert found.stdout.startswith(str(installed)), found.stderr
+def list_sources(folder: Path) -> set[str]:
+    return {str(path.relative_to(folder)) for package in PACKAGES for path in (folder / package).rglob("*.py")}
+
+
+def list_commands() -> list[str]:
+    """The modules of the checkout that are commands, such as kitti_eval.eval_depth."""
+    return sorted(
+        source.removesuffix(".py").replace("/", ".")
+        for source in list_sources(ROOT)
+        if "\ndef cli(" in (ROOT / source).read_text()
+    )
+
+
+def test_every_command_is_a_console_script(installed):
+    (folder,) = installed.glob("*.dist-info")
+    scripts = {entry.name: entry.value for entry in PathDistribution(folder).entry_points}
+    names = {module: "sfmlearner-" + module.split(".")[-1].replace("_", "-") for module in list_commands()}
+    assert scripts == {name: f"{module}:cli" for module, name in names.items()}
+    for module, name in (
+        ("sfmlearner_tf.train", "sfmlearner-train"),
+        ("sfmlearner_tf.tools.predict", "sfmlearner-predict"),
+        ("kitti_eval.eval_depth", "sfmlearner-eval-depth"),
+    ):
+        assert names[module] == name
+
+
+@pytest.mark.parametrize("module", list_commands())
+def test_commands_explain_themselves(installed, tmp_path, module):
+    """As a console script calls them."""
+    code = f"import sys, {module} as module; print(module.__file__); sys.exit(module.cli())"
+    result = run(installed, "-c", code, "--help", cwd=tmp_path)
+    assert result.returncode == 0, result.stderr
+    path, text = result.stdout.split("\n", 1)
+    assert path.startswith(str(installed))
+    assert "\n  --" in text
+
+
+def test_the_wheel_holds_all_modules_and_types(installed):
+    assert list_sources(installed) == list_sources(ROOT)
+    assert (installed / "sfmlearner_tf" / "py.typed").exists()
 
 
 def test_tables_come_along(installed, tmp_path):
@@ -52,5 +90,3 @@ def test_tables_come_along(installed, tmp_path):
 
 def test_wheel_leaves_no_package_named_tools(installed):
     assert not (installed / "tools").exists()
-    entry_points = next(installed.glob("*.dist-info")) / "entry_points.txt"
-    assert "sfmlearner-train = sfmlearner_tf.train:cli" in entry_points.read_text()

@@ -160,20 +160,16 @@ def test_snippets_have_the_size_and_length_of_the_training(world, options, heigh
 
 
 def test_another_length_than_the_networks_is_told_in_one_line(world):
-    bare = world / "bare" / "model-5"
+    bare, bad = world / "bare" / "model-5", world / "bad"
+    mismatch = f"{bare}: its pose network sees 3 frames, expected seq_length=3, got 5"
     for done, message in (
-        (
-            predict_pose(world, bare, "--seq_length=5"),
-            f"{bare}: its pose network sees 3 frames, expected seq_length=3, got 5",
-        ),
-        (predict_pose(world, bare, "--seq_length=4"), "--seq_length=4: expected an odd number"),
+        (predict_pose(world, bare, f"--output_dir={bad}", "--seq_length=5"), mismatch),
+        (predict_pose(world, bare, f"--output_dir={bad}", "--seq_length=4"), "--seq_length=4: expected an odd number"),
         # Without config.json the snippets are the paper's.
-        (
-            reproduce(world, "--kitti_raw=", f"--ckpt_pose={bare}", f"--output_dir={world / 'bare_out'}"),
-            f"{bare}: its pose network sees 3 frames, expected seq_length=3, got 5",
-        ),
+        (reproduce(world, "--kitti_raw=", f"--ckpt_pose={bare}", f"--output_dir={world / 'other'}"), mismatch),
     ):
         assert (done.returncode, done.stderr.splitlines()[-1]) == (1, f"error: {message}")
+    assert not bad.exists()
 
 
 def test_mistakes_end_in_one_line(world):

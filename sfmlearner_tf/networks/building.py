@@ -1,13 +1,35 @@
-"""Networks out of checkpoints."""
+"""Builds networks: new ones for training, and those of checkpoints."""
 
 from __future__ import annotations
 
+import importlib
 from typing import Any
 
 from sfmlearner_tf import run_config
+from sfmlearner_tf.config import TrainConfig
 from sfmlearner_tf.errors import UserError
 from sfmlearner_tf.networks.layers import Network
-from sfmlearner_tf.networks.registry import Kind, get_network, network_names
+from sfmlearner_tf.networks.registry import NETWORKS, Kind, network_names
+
+
+def get_network(kind: Kind, name: str) -> type[Network]:
+    """The class of a network.
+
+    Raises:
+        ValueError: no network of this kind has that name.
+    """
+    if name not in NETWORKS[kind]:
+        raise ValueError(f"{kind} network must be one of {', '.join(NETWORKS[kind])}, got {name!r}")
+    module, _, cls = NETWORKS[kind][name].partition(".")
+    return getattr(importlib.import_module(f"sfmlearner_tf.networks.{module}"), cls)
+
+
+def build_network(kind: Kind, config: TrainConfig) -> Network:
+    """The network that a configuration names, with its initial weights."""
+    name = config.depth_network if kind == "depth" else config.pose_network
+    network = get_network(kind, name).from_train_config(config)
+    network.build()
+    return network
 
 
 def load_network(path: str, kind: Kind, **options: Any) -> Network:
