@@ -5,7 +5,7 @@ file with its pictures) and report.json. Steps that already ran with the same fl
 needs --kitti_raw and --ckpt_depth, motion needs --kitti_odom and --ckpt_pose; one of them is enough.
 
 Example:
-  python tools/reproduce.py --kitti_raw=/data/kitti_raw --kitti_odom=/data/kitti_odometry \
+  python tools/reproduce.py --kitti_raw=/data/kitti_raw --kitti_odom=/data/kitti_odometry \\
     --ckpt_depth=checkpoints/model-190532 --ckpt_pose=checkpoints/model-100280 --output_dir=reproduce
 """
 

@@ -159,12 +159,16 @@ def test_snippets_have_the_size_and_length_of_the_training(world, options, heigh
         np.testing.assert_allclose(poses, expected, atol=1e-3 * np.abs(expected[:, :3, 3]).max())
 
 
-def test_another_length_than_the_networks_is_told_in_one_line(world):
+def test_unfit_lengths_are_told_in_one_line(world):
     bare, bad = world / "bare" / "model-5", world / "bad"
+    long = CheckpointFolder(str(world / "long"), PoseExpNet(num_sources=6).release_variables()).save_step(1)
+    sequence = world / "world" / "kitti_odometry" / "sequences" / "09"
+    short = f"{sequence}: expected at least 7 images, as the pose network sees, found 6"
     mismatch = f"{bare}: its pose network sees 3 frames, expected seq_length=3, got 5"
     for done, message in (
         (predict_pose(world, bare, f"--output_dir={bad}", "--seq_length=5"), mismatch),
         (predict_pose(world, bare, f"--output_dir={bad}", "--seq_length=4"), "--seq_length=4: expected an odd number"),
+        (predict_pose(world, long, f"--output_dir={bad}"), short),
         # Without config.json the snippets are the paper's.
         (reproduce(world, "--kitti_raw=", f"--ckpt_pose={bare}", f"--output_dir={world / 'other'}"), mismatch),
     ):
