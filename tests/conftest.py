@@ -13,3 +13,13 @@ def shared() -> Path:
     if not folder.is_dir():
         pytest.skip(f"the reference material is not there: {folder}")
     return folder
+
+
+@pytest.fixture
+def small_depth_network(monkeypatch):
+    """`SmallNet` in DispNet's place, by one line of the registry's table: training starts and saves in no time."""
+    from sfmlearner_tf.networks import disp_net, registry
+    from small_network import SmallNet
+
+    monkeypatch.setattr(disp_net, "SmallNet", SmallNet, raising=False)
+    monkeypatch.setitem(registry.NETWORKS["depth"], "dispnet", "disp_net.SmallNet")

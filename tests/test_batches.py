@@ -249,6 +249,7 @@ def test_only_extras_that_are_needed_are_read(extras, folder_with_extras):
         batches.diagnose_example(config_for(folder_with_extras), example)
 
 
+@pytest.mark.usefixtures("small_depth_network")
 def test_extras_reach_every_scale_of_the_objective(extras, folder_with_extras):
     config = config_for(folder_with_extras)
     batch = next(iter(batches.make_batches(config, read_split(config.dataset_dir, "train"))))

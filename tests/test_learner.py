@@ -129,6 +129,7 @@ def test_the_learning_rate_drops_once():
     np.testing.assert_allclose(tenth, 0.1 * full, rtol=1e-3, atol=1e-9)
 
 
+@pytest.mark.usefixtures("small_depth_network")
 def test_the_rate_drops_by_steps_and_stays_down(tmp_path):
     options = {"img_height": 32, "img_width": 64, "lr_decay_after": 0.5, "lr_decay_factor": 0.1}
 
@@ -180,6 +181,7 @@ def test_what_is_trained_is_the_same_on_both_stacks(tmp_path):
     assert all(isinstance(variable, tf.Variable) for variable in learner.trainable_variables)
 
 
+@pytest.mark.usefixtures("small_depth_network")
 def test_the_step_is_counted_where_an_accelerator_can_reach_it(tmp_path):
     """TensorFlow keeps int32 variables on the host, and XLA on a GPU refuses them; files hold int32 as the release."""
     learner = SfMLearner(TrainConfig(img_height=32, img_width=64))
@@ -190,6 +192,7 @@ def test_the_step_is_counted_where_an_accelerator_can_reach_it(tmp_path):
     assert reader.get_tensor(checkpoint.GLOBAL_STEP).dtype == np.int32
 
 
+@pytest.mark.usefixtures("small_depth_network")
 def test_saving_by_hand_deletes_nothing(tmp_path):
     learner = SfMLearner(TrainConfig(img_height=32, img_width=64))
     for step in range(12):
@@ -198,6 +201,7 @@ def test_saving_by_hand_deletes_nothing(tmp_path):
     assert len(list(tmp_path.glob("model-*.index"))) == 12
 
 
+@pytest.mark.usefixtures("small_depth_network")
 def test_the_range_of_disparity_is_checked_on_restoring(tmp_path):
     paper, code = (SfMLearner(TrainConfig(img_height=32, img_width=64, min_disp=d)) for d in (0.1, 0.01))
     path = paper.save(str(tmp_path))

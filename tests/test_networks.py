@@ -15,7 +15,8 @@ from sfmlearner_tf import DispNet, PoseExpNet, SfMLearner, TrainConfig
 from sfmlearner_tf.checkpoint_folder import CheckpointFolder
 from sfmlearner_tf.images import preprocess
 from sfmlearner_tf.networks.building import build_network, get_network, load_network
-from sfmlearner_tf.networks.layers import Network, crop_like, resize_bilinear
+from sfmlearner_tf.networks.layers import crop_like, resize_bilinear
+from small_network import SmallNet
 
 
 def images_for(network, height=64, width=96):
@@ -162,34 +163,7 @@ def test_networks_out_of_checkpoints(tmp_path):
     assert isinstance(load_network(path, "pose"), PoseExpNet)
 
 
-class ShallowNet(Network):
-    """A depth network of another kind, with a layer that differs in training."""
-
-    def __init__(self, seed=0, name="depth_net", **kwargs):
-        super().__init__(seed, name, **kwargs)
-        self.features = self.conv("features", 3, 4, 3)
-        self.norm = self.add("norm", keras.layers.BatchNormalization(), 4)
-        self.disparity_head = self.head("disp", 4, 1, 3, "sigmoid")
-
-    def call(self, images, training=None):
-        finest = 0.5 + self.disparity_head(self.norm(self.features(images), training=training))
-        return tuple(finest[:, :: 2**scale, :: 2**scale] for scale in range(4))
-
-    @classmethod
-    def from_train_config(cls, config):
-        return cls(config.seed)
-
-
-@pytest.fixture
-def shallow(monkeypatch):
-    """ShallowNet in DispNet's place: one line of the registry's table."""
-    from sfmlearner_tf.networks import disp_net, registry
-
-    monkeypatch.setattr(disp_net, "ShallowNet", ShallowNet, raising=False)
-    monkeypatch.setitem(registry.NETWORKS["depth"], "dispnet", "disp_net.ShallowNet")
-
-
-def test_a_new_network_is_one_class_and_one_registration(shallow, tmp_path):
+def test_a_new_network_is_one_class_and_one_registration(small_depth_network, tmp_path):
     learner = SfMLearner(TrainConfig(img_height=32, img_width=64))
     images = [np.random.RandomState(0).randint(0, 256, (2, 32, 64, count), np.uint8) for count in (3, 6)]
     intrinsics = np.float32([[[40, 0, 32], [0, 40, 16], [0, 0, 1]]] * 2)
@@ -206,7 +180,7 @@ def test_a_new_network_is_one_class_and_one_registration(shallow, tmp_path):
     assert not any("moving" in name for name in learner.optimizer.state())
     path = learner.save(str(tmp_path))
     loaded = load_network(path, "depth")
-    assert isinstance(loaded, ShallowNet)
+    assert isinstance(loaded, SmallNet)
     np.testing.assert_allclose(
         loaded(preprocess(tf.constant(images[0])))[0], 1 / learner.predict_depth(images[0]), rtol=1e-5
     )

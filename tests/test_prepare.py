@@ -126,7 +126,7 @@ def test_what_cannot_be_written_is_named_and_the_rest_goes_on(tmp_path):
 def test_a_folder_of_other_options_is_refused_with_the_difference(tmp_path):
     claim_folder(str(tmp_path), {"seq_length": 3, "img_width": 416})
     claim_folder(str(tmp_path), {"seq_length": 3, "img_width": 416})
-    with pytest.raises(UserError, match=r"--seq_length: expected 3, with which .* was prepared, found 5"):
+    with pytest.raises(UserError, match=r"seq_length: expected 3, with which .* was prepared, found 5"):
         claim_folder(str(tmp_path), {"seq_length": 5, "img_width": 416})
 
 

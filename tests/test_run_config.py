@@ -198,17 +198,15 @@ def test_signs_of_a_run(tmp_path):
     assert run_config.holds_run(str(tmp_path)) is None
     for name in FOREIGN_FILES:
         (tmp_path / name).write_text("")
-    (tmp_path / "checkpoint").mkdir()
+    (tmp_path / "model-7.index").mkdir()
+    (tmp_path / "config.json").write_text("")  # alone it shows a run that has saved nothing
     assert run_config.holds_run(str(tmp_path)) is None
     for name in ("checkpoint", "model-12.index", "model.latest.index", "model.best.index", "validation.csv"):
         (tmp_path / name).write_text("")
         assert run_config.holds_run(str(tmp_path)) == name
         (tmp_path / name).unlink()
-    (tmp_path / "checkpoint").rmdir()
-    (tmp_path / "checkpoint").write_text("")
-    assert run_config.holds_run(str(tmp_path)) == "checkpoint"
-    with pytest.raises(UserError, match="checkpoint: expected a folder of checkpoints, found: Not a directory"):
-        run_config.holds_run(str(tmp_path / "checkpoint"))
+    with pytest.raises(UserError, match=r"config\.json: expected a folder of checkpoints, found: Not a directory"):
+        run_config.holds_run(str(tmp_path / "config.json"))
 
 
 def test_a_run_is_removed_and_nothing_else(tmp_path):
@@ -249,7 +247,7 @@ def test_a_file_that_cannot_be_removed_is_named(tmp_path, monkeypatch):
         raise PermissionError(13, "Permission denied", path)
 
     monkeypatch.setattr(os, "remove", refuse)
-    with pytest.raises(UserError, match=r"^cannot delete .*model-1\.index: Permission denied$"):
+    with pytest.raises(UserError, match=r"^cannot delete .*config\.json: Permission denied$"):
         run_config.remove_run(str(tmp_path))
     assert run_config.holds_run(str(tmp_path)) == "model-1.index"
 

@@ -45,6 +45,7 @@ def test_resumed_training_equals_uninterrupted(dataset_dir, tmp_path, capsys):
     assert "nothing to do: step 5 is reached" in capsys.readouterr().out
 
 
+@pytest.mark.usefixtures("small_depth_network")
 def test_the_start_says_what_it_computes_on(dataset_dir, tmp_path, capsys):
     run = trainer(dataset_dir, tmp_path, max_steps=1)
     run.run()
@@ -54,6 +55,7 @@ def test_the_start_says_what_it_computes_on(dataset_dir, tmp_path, capsys):
     assert "precision: float32, XLA: off\n" in printed
 
 
+@pytest.mark.usefixtures("small_depth_network")
 def test_the_time_of_a_step_is_that_of_the_steps_since(dataset_dir, tmp_path, capsys, monkeypatch):
     """Also right after resuming between two reports."""
     clock = iter(range(0, 1000, 6))
@@ -66,6 +68,7 @@ def test_the_time_of_a_step_is_that_of_the_steps_since(dataset_dir, tmp_path, ca
     assert times == ["6.0000", "1.5000"]
 
 
+@pytest.mark.usefixtures("small_depth_network")
 def test_a_folder_that_holds_a_run_is_kept(dataset_dir, tmp_path):
     run = tmp_path / "run"
     trainer(dataset_dir, run, max_steps=2).run()
@@ -87,6 +90,7 @@ def test_a_folder_that_holds_a_run_is_kept(dataset_dir, tmp_path):
     assert len(list(run.glob("*tfevents*"))) == 1
 
 
+@pytest.mark.usefixtures("small_depth_network")
 def test_a_run_that_was_stopped_before_its_first_save_starts_again(dataset_dir, tmp_path):
     steps = trainer(dataset_dir, tmp_path, max_steps=6).steps()
     next(steps)
@@ -94,6 +98,7 @@ def test_a_run_that_was_stopped_before_its_first_save_starts_again(dataset_dir, 
     trainer(dataset_dir, tmp_path, max_steps=2).run()
 
 
+@pytest.mark.usefixtures("small_depth_network")
 def test_another_architecture_does_not_continue(dataset_dir, tmp_path):
     trainer(dataset_dir, tmp_path, max_steps=2).run()
     for options, message in (
@@ -104,6 +109,7 @@ def test_another_architecture_does_not_continue(dataset_dir, tmp_path):
             trainer(dataset_dir, tmp_path, max_steps=4, continue_train=True, accept_changes=True, **options)
 
 
+@pytest.mark.usefixtures("small_depth_network")
 def test_other_changes_are_named_and_may_be_accepted(dataset_dir, tmp_path, capsys):
     trainer(dataset_dir, tmp_path, max_steps=2, learning_rate=0.001, seed=3).run()
     other_data = tmp_path / "data"
@@ -126,6 +132,7 @@ def test_other_changes_are_named_and_may_be_accepted(dataset_dir, tmp_path, caps
     trainer(other_data, tmp_path, **options)
 
 
+@pytest.mark.usefixtures("small_depth_network")
 def test_files_without_config_json_continue_as_ever(dataset_dir, tmp_path):
     trainer(dataset_dir, tmp_path, max_steps=2, seed=3).run()
     (tmp_path / "config.json").unlink()
@@ -135,6 +142,7 @@ def test_files_without_config_json_continue_as_ever(dataset_dir, tmp_path):
         trainer(dataset_dir, tmp_path, continue_train=True, seed=4)
 
 
+@pytest.mark.usefixtures("small_depth_network")
 def test_init_checkpoint_file_sets_the_weights_and_starts_at_step_0(dataset_dir, tmp_path):
     first = trainer(dataset_dir, tmp_path / "first", max_steps=3)
     first.run()
@@ -145,10 +153,10 @@ def test_init_checkpoint_file_sets_the_weights_and_starts_at_step_0(dataset_dir,
     assert start.step == 0
     for name, variable in first.learner.release_variables().items():
         np.testing.assert_array_equal(start.learner.release_variables()[name], variable)
-    assert not start.learner.optimizer.state()["depth_net/cnv1/weights/Adam"].numpy().any()
+    assert not start.learner.optimizer.state()["depth_net/features/weights/Adam"].numpy().any()
     goes_on = trainer(dataset_dir, tmp_path / "third", init_checkpoint_file=path, continue_train=True)
     assert goes_on.step == 2
-    assert goes_on.learner.optimizer.state()["depth_net/cnv1/weights/Adam"].numpy().any()
+    assert goes_on.learner.optimizer.state()["depth_net/features/weights/Adam"].numpy().any()
 
 
 def test_summaries_carry_the_release_s_tags(dataset_dir, tmp_path, capsys):
@@ -177,22 +185,24 @@ def test_summaries_carry_the_release_s_tags(dataset_dir, tmp_path, capsys):
     assert [int(np.max(image)) for image in disparities] == [255, 255]
 
 
+@pytest.mark.usefixtures("small_depth_network")
 def test_loss_that_is_not_finite_names_the_batch_and_saves_nothing(dataset_dir, tmp_path):
     healthy = trainer(dataset_dir, tmp_path, max_steps=3)
     healthy.run()
     before = {path.name: path.read_bytes() for path in tmp_path.glob("model*")}
     broken = trainer(dataset_dir, tmp_path, max_steps=10, continue_train=True)
-    broken.learner.release_variables()["depth_net/disp1/biases"].assign([np.nan])
+    broken.learner.release_variables()["depth_net/disp/biases"].assign([np.nan])
     with pytest.raises(UserError, match=r"loss of step 3 must be finite, got total nan.*its batch: .*\.jpg") as error:
         broken.run()
     assert "\n" not in str(error.value)
     assert {path.name: path.read_bytes() for path in tmp_path.glob("model*")} == before
 
 
+@pytest.mark.usefixtures("small_depth_network")
 def test_weights_that_are_not_finite_are_not_saved(dataset_dir, tmp_path):
     broken = trainer(dataset_dir, tmp_path, max_steps=10, save_latest_freq=1)
-    moment = broken.learner.optimizer.state()["depth_net/cnv1/weights/Adam"]
+    moment = broken.learner.optimizer.state()["depth_net/features/weights/Adam"]
     moment.assign(tf.fill(moment.shape, np.nan))  # the loss of the first step is finite, its result is not
-    with pytest.raises(UserError, match=r"model\.latest: not finite: depth_net/cnv1/weights"):
+    with pytest.raises(UserError, match=r"model\.latest: not finite: depth_net/features/weights"):
         broken.run()
     assert not list(tmp_path.glob("model*"))

@@ -54,6 +54,7 @@ def decode_jpeg(path):
     return tf.io.decode_jpeg(path.read_bytes()).numpy()
 
 
+@pytest.mark.usefixtures("small_depth_network")
 def test_losses_are_the_means_over_val_txt(dataset_dir):
     config = config_for(dataset_dir)
     learner = SfMLearner(config)
@@ -99,6 +100,7 @@ def test_errors_against_a_kitti_raw_tree(dataset_dir, kitti_dir):
     np.testing.assert_allclose(found["abs_rel"], np.mean(errors), rtol=0.02)
 
 
+@pytest.mark.usefixtures("small_depth_network")
 def test_mistakes_are_named(dataset_dir, kitti_dir, tmp_path):
     def validator(**options):
         config = config_for(dataset_dir, **options)
@@ -117,6 +119,7 @@ def test_mistakes_are_named(dataset_dir, kitti_dir, tmp_path):
         TrainConfig(val_files="list.txt")
 
 
+@pytest.mark.usefixtures("small_depth_network")
 @pytest.mark.parametrize(
     ("metric", "hidden", "needed"),
     [("abs_rel", "velodyne_points", "velodyne_points or proj_depth"), ("translation_error", "oxts", "oxts")],
@@ -135,6 +138,7 @@ def test_a_best_metric_that_the_tree_cannot_give_is_refused(dataset_dir, kitti_d
     assert set(Validator(config, learner, []).measure()) == {other}
 
 
+@pytest.mark.usefixtures("small_depth_network")
 def test_damaged_files_are_left_out_and_named(dataset_dir, kitti_dir, tmp_path, capsys):
     data, tree = tmp_path / "formatted", tmp_path / "kitti_raw"
     shutil.copytree(dataset_dir, data)
@@ -169,6 +173,7 @@ def truncate(path, keep=200):
     path.write_bytes(path.read_bytes()[:keep])
 
 
+@pytest.mark.usefixtures("small_depth_network")
 def test_training_goes_on_where_all_of_validation_is_damaged(dataset_dir, tmp_path, capsys):
     data = tmp_path / "formatted"
     shutil.copytree(dataset_dir, data)
@@ -179,6 +184,7 @@ def test_training_goes_on_where_all_of_validation_is_damaged(dataset_dir, tmp_pa
     assert "model.latest at step 2" in printed
 
 
+@pytest.mark.usefixtures("small_depth_network")
 def test_the_last_weights_are_validated(dataset_dir, tmp_path, capsys):
     """Also where the run is shorter than val_freq."""
     Trainer(config_for(dataset_dir, checkpoint_dir=str(tmp_path), val_freq=5000, max_steps=3)).run()
@@ -187,6 +193,7 @@ def test_the_last_weights_are_validated(dataset_dir, tmp_path, capsys):
     assert (tmp_path / "model.best.index").exists()
 
 
+@pytest.mark.usefixtures("small_depth_network")
 def test_training_keeps_the_best_and_the_curves(dataset_dir, kitti_dir, tmp_path, capsys):
     options = {
         "checkpoint_dir": str(tmp_path),
@@ -217,6 +224,7 @@ def test_training_keeps_the_best_and_the_curves(dataset_dir, kitti_dir, tmp_path
     assert newest.endswith("model.latest")
 
 
+@pytest.mark.usefixtures("small_depth_network")
 def test_without_val_txt_training_goes_on_and_says_so(tmp_path, capsys):
     write_formatted_data(tmp_path, count=2)
     (tmp_path / "val.txt").write_text("")

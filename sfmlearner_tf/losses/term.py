@@ -28,6 +28,8 @@ class Mean(NamedTuple):
         return cls(tf.reduce_sum(values), tf.cast(tf.size(values), values.dtype) if size is None else float(size))
 
     def value(self) -> tf.Tensor:
+        if isinstance(self.normalizer, float) and self.least == 0.0:  # as almost always, and cheaper
+            return self.total / self.normalizer
         return self.total / tf.maximum(
             tf.cast(self.normalizer, self.total.dtype), tf.cast(self.least, self.total.dtype)
         )

@@ -79,7 +79,7 @@ def test_a_video_twice_and_cut_short(tmp_path):
     [
         ([], "expected one of --intrinsics, --calibration_file, --horizontal_fov_deg, found none"),
         (["--intrinsics=72,71,60,17", "--horizontal_fov_deg=70"], "found --intrinsics and --horizontal_fov_deg"),
-        (["--intrinsics=72,71,60"], "--intrinsics: expected four numbers"),
+        (["--intrinsics=72,71,60"], "intrinsics: expected four numbers"),
         (["--intrinsics=1242,71,60,17"], "expected a horizontal field of view of 15 to 150 degrees, found 5.7"),
         (["--intrinsics=60,17,72,71"], "expected the principal point inside the frames' 124x38 pixels"),
         (["--calibration_file=/nowhere"], "calibration_file: expected a readable file, found /nowhere"),

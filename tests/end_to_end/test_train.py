@@ -77,10 +77,11 @@ def test_help_may_be_left_unread(arguments):
 
 
 def test_trains_stops_on_ctrl_c_and_goes_on(dataset_dir, tmp_path):
-    flags = (f"--dataset_dir={dataset_dir}", f"--checkpoint_dir={tmp_path / 'run'}", *SIZE, "--summary_freq=1")
+    write_formatted_data(dataset_dir, count=24)  # 12 steps an epoch, after which it saves
+    flags = (f"--dataset_dir={dataset_dir}", f"--checkpoint_dir={tmp_path / 'run'}", *SIZE, "--summary_freq=4")
     process = subprocess.Popen(command(*flags), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     for line in process.stdout:
-        if line.startswith("Epoch: [ 2]"):
+        if line.startswith("Epoch: [ 1] [    4/   12]"):
             break
     process.send_signal(signal.SIGINT)
     rest, errors = process.communicate()
@@ -88,11 +89,14 @@ def test_trains_stops_on_ctrl_c_and_goes_on(dataset_dir, tmp_path):
     assert "continue_train with the same options continues from here" in rest
     assert (tmp_path / "run" / "model.latest.index").exists()
     saved = int(rest.split("model.latest at step ")[1].split()[0])
-    result = train(*flags, "--continue_train", f"--max_steps={saved + 2}")
+    result = train(*flags, "--continue_train", f"--max_steps={saved + 5}")
     assert result.returncode == 0, result.stderr
     assert f"from step {saved}\n" in result.stdout
-    assert f"Epoch: [{saved + 1:2d}] [    1/    1] time: " in result.stdout
-    assert f"model.latest at step {saved + 1}" in result.stdout
+    epoch, in_epoch = divmod(4 * (saved // 4 + 1) - 1, 12)
+    assert f"Epoch: [{epoch + 1:2d}] [{in_epoch + 1:5d}/   12] time: " in result.stdout
+    assert f"model.latest at step {saved + 4}" in result.stdout
+    # The last weights are validated, too.
+    assert f"validation at step {saved + 4}: total " in result.stdout
 
 
 def test_mistakes_in_flags(dataset_dir, tmp_path):
