@@ -52,13 +52,16 @@ _WITHOUT_EFFECT = (
     "deterministic",
     "num_threads",
 )
-# The files of a run, and those of them that a new run must not write over unasked.
-_CHECKPOINT = r"model(-[0-9]+|\.latest|\.best)"
+# The files of a run. Those of `model-<step>` are its own where its state file `checkpoint` lists them: others, such as
+# the authors' released ones, may lie beside it.
 _RUN_FILE = re.compile(
-    rf"config\.json|checkpoint|{_CHECKPOINT}(-replaced)?\.(index|meta|data-[0-9]+-of-[0-9]+)|validation\.(csv|png)"
-    r"|events\.out\.tfevents\..+"
+    r"config\.json|checkpoint|(?P<name>model(-[0-9]+|\.latest|\.best))(-replaced)?\.(index|meta|data-[0-9]+-of-[0-9]+)"
+    r"|validation\.(csv|png)|events\.out\.tfevents\..+"
 )
-_SIGN_OF_RUN = re.compile(rf"checkpoint|{_CHECKPOINT}\.index|validation\.csv")
+_ALWAYS_OWN = {"model.latest", "model.best", None}
+_STATE_FILE = "checkpoint"
+# What a new run must not write over unasked; each run has it once it has saved anything.
+_SIGN_OF_RUN = re.compile(r"checkpoint|model\.(latest|best)\.index|validation\.csv")
 
 
 class Differences(NamedTuple):
@@ -157,14 +160,26 @@ def remove_run(folder: str) -> None:
     Raises:
         UserError: a file cannot be deleted, or the folder not be read.
     """
-    names = [name for name in _list_files(folder) if _RUN_FILE.fullmatch(name)]
-    # What shows that there was a run goes last, so that a removal that was interrupted is seen.
-    for name in sorted(names, key=lambda name: bool(_SIGN_OF_RUN.fullmatch(name))):
+    own = _ALWAYS_OWN | _read_listed(folder)
+    found = map(_RUN_FILE.fullmatch, _list_files(folder))
+    names = [match.string for match in found if match and match["name"] in own]
+    # What shows that there was a run goes last, so that a removal that was interrupted is seen, and can be repeated.
+    for name in sorted(names, key=lambda name: (bool(_SIGN_OF_RUN.fullmatch(name)), name == _STATE_FILE)):
         path = os.path.join(folder, name)
         try:
             os.remove(path)
         except OSError as error:
             raise UserError(f"cannot delete {path}: {error.strerror}") from None
+
+
+def _read_listed(folder: str) -> set[str]:
+    """The names of the checkpoints that the state file lists, as far as it can be read."""
+    try:
+        with open(os.path.join(folder, _STATE_FILE), encoding="utf-8", errors="replace") as file:
+            paths = re.findall(r'model_checkpoint_paths?: "([^"]+)"', file.read())
+    except OSError:
+        return set()
+    return {os.path.basename(path) for path in paths}
 
 
 def _list_files(folder: str) -> list[str]:

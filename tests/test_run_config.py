@@ -41,7 +41,18 @@ FOREIGN_FILES = (
     "config.json.orig",
     "validation.csv.bak",
     "train.txt",
+    # The authors' released model, fetched into the same folder.
+    "model-190532.index",
+    "model-190532.data-00000-of-00001",
 )
+
+
+STATE = 'model_checkpoint_path: "model-12"\nall_model_checkpoint_paths: "/elsewhere/model-12"\n'
+
+
+def write_files(folder, names):
+    for name in names:
+        (folder / name).write_text(STATE if name == "checkpoint" else "")
 
 
 def other_value(option):
@@ -201,7 +212,7 @@ def test_signs_of_a_run(tmp_path):
     (tmp_path / "model-7.index").mkdir()
     (tmp_path / "config.json").write_text("")  # alone it shows a run that has saved nothing
     assert run_config.holds_run(str(tmp_path)) is None
-    for name in ("checkpoint", "model-12.index", "model.latest.index", "model.best.index", "validation.csv"):
+    for name in ("checkpoint", "model.latest.index", "model.best.index", "validation.csv"):
         (tmp_path / name).write_text("")
         assert run_config.holds_run(str(tmp_path)) == name
         (tmp_path / name).unlink()
@@ -211,13 +222,12 @@ def test_signs_of_a_run(tmp_path):
 
 def test_a_run_is_removed_and_nothing_else(tmp_path):
     run_config.remove_run(str(tmp_path / "missing"))
-    for name in (*RUN_FILES, *FOREIGN_FILES):
-        (tmp_path / name).write_text("")
+    write_files(tmp_path, (*RUN_FILES, *FOREIGN_FILES))
     (tmp_path / "model-7.index").mkdir()
     (tmp_path / "plugins").mkdir()
     (tmp_path / "plugins" / "config.json").write_text("")
     (tmp_path / "model-8.index").symlink_to(tmp_path / "plugins")
-    (tmp_path / "model-9.index").symlink_to(tmp_path / "train.txt")
+    (tmp_path / "model.best.meta").symlink_to(tmp_path / "train.txt")
     run_config.remove_run(str(tmp_path))
     assert set(os.listdir(tmp_path)) == {*FOREIGN_FILES, "model-7.index", "plugins", "model-8.index"}
     assert os.listdir(tmp_path / "plugins") == ["config.json"]
@@ -225,8 +235,7 @@ def test_a_run_is_removed_and_nothing_else(tmp_path):
 
 
 def test_a_removal_that_is_interrupted_still_shows_the_run(tmp_path, monkeypatch):
-    for name in RUN_FILES:
-        (tmp_path / name).write_text("")
+    write_files(tmp_path, RUN_FILES)
     remove, left = os.remove, []
 
     def remove_watched(path):
@@ -240,8 +249,7 @@ def test_a_removal_that_is_interrupted_still_shows_the_run(tmp_path, monkeypatch
 
 
 def test_a_file_that_cannot_be_removed_is_named(tmp_path, monkeypatch):
-    for name in ("config.json", "model-1.index"):
-        (tmp_path / name).write_text("")
+    write_files(tmp_path, ("config.json", "checkpoint"))
 
     def refuse(path):
         raise PermissionError(13, "Permission denied", path)
@@ -249,7 +257,7 @@ def test_a_file_that_cannot_be_removed_is_named(tmp_path, monkeypatch):
     monkeypatch.setattr(os, "remove", refuse)
     with pytest.raises(UserError, match=r"^cannot delete .*config\.json: Permission denied$"):
         run_config.remove_run(str(tmp_path))
-    assert run_config.holds_run(str(tmp_path)) == "model-1.index"
+    assert run_config.holds_run(str(tmp_path)) == "checkpoint"
 
 
 def test_all_that_a_run_writes_is_known(tmp_path):

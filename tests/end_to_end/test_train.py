@@ -148,10 +148,10 @@ def test_damaged_examples_are_named(dataset_dir, tmp_path, file, content, messag
 def test_an_earlier_run_is_not_written_over(dataset_dir, tmp_path):
     run = tmp_path / "run"
     run.mkdir()
-    (run / "model-1.index").write_text("an earlier one")
+    (run / "model.latest.index").write_text("an earlier one")
     flags = (f"--dataset_dir={dataset_dir}", f"--checkpoint_dir={run}", *SIZE)
-    assert "holds an earlier run (model-1.index): expected another folder" in error_of(*flags)
-    assert [path.name for path in run.iterdir()] == ["model-1.index"]
+    assert "holds an earlier run (model.latest.index): expected another folder" in error_of(*flags)
+    assert [path.name for path in run.iterdir()] == ["model.latest.index"]
 
 
 def test_strips_of_another_width_are_named(dataset_dir, tmp_path):
