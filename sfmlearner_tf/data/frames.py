@@ -16,7 +16,7 @@ from sfmlearner_tf.data.sequences import Frame, Intrinsics, Note
 from sfmlearner_tf.data.video import read_video
 from sfmlearner_tf.errors import UserError
 
-DECODE_ERRORS = (OSError, SyntaxError, ValueError, struct.error, zlib.error, Image.DecompressionBombError)
+_DECODE_ERRORS = (OSError, SyntaxError, ValueError, struct.error, zlib.error, Image.DecompressionBombError)
 """What Pillow raises for a file that is missing, truncated or not an image."""
 
 
@@ -45,7 +45,7 @@ def read_upright_size(path: str | os.PathLike[str]) -> tuple[int, int]:
 def _name_decode_errors(path: str | os.PathLike[str]) -> Iterator[None]:
     try:
         yield
-    except DECODE_ERRORS as error:
+    except _DECODE_ERRORS as error:
         # Pillow puts the path into some of its messages.
         message = " ".join(str(error).replace(repr(os.fspath(path)), "").split())
         raise UserError(f"{path}: expected an image; {getattr(error, 'strerror', None) or message}") from error
