@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import tensorflow as tf
 
+from sfmlearner_tf.images import stack_sources
 from sfmlearner_tf.losses.explainability import explainability
 from sfmlearner_tf.losses.term import Mean
 from sfmlearner_tf.losses.view import View
@@ -32,7 +33,7 @@ def _loss_at_scale(view: View, ssim_weight: float, mask_out_of_view: bool) -> Me
     # Parity: a pixel warped from outside the source is 0, mid-grey, and counts (paper equation 1).
     error = photometric_error(view.warped, view.for_each_source(view.target), ssim_weight)
     if view.mask_logits is not None:
-        error *= stack_masks(view)
+        error *= stack_sources(explainability(view.mask_logits), view.num_sources)
     # The sum over sources of the mean of each.
     mean = Mean.of(error)
     normalizer = mean.normalizer / view.num_sources
@@ -40,12 +41,6 @@ def _loss_at_scale(view: View, ssim_weight: float, mask_out_of_view: bool) -> Me
         return mean._replace(normalizer=normalizer)
     share_in_view = tf.reduce_mean(view.in_view)
     return Mean(tf.reduce_sum(error * view.in_view), normalizer * share_in_view, normalizer * _MIN_IN_VIEW)
-
-
-def stack_masks(view: View) -> tf.Tensor:
-    """The explainability masks [N*B, h, w, 1] of a view."""
-    masks = explainability(view.mask_logits)
-    return tf.concat(tf.split(masks, view.num_sources, axis=-1), axis=0)
 
 
 def photometric_error(warped: tf.Tensor, target: tf.Tensor, ssim_weight: float = 0.0) -> tf.Tensor:

@@ -26,8 +26,7 @@ def get_network(kind: Kind, name: str) -> type[Network]:
 
 def build_network(kind: Kind, config: TrainConfig) -> Network:
     """The network that a configuration names, with its initial weights."""
-    name = config.depth_network if kind == "depth" else config.pose_network
-    network = get_network(kind, name).from_train_config(config)
+    network = get_network(kind, _name_in(config, kind)).from_train_config(config)
     network.build()
     return network
 
@@ -46,9 +45,7 @@ def load_network(path: str, kind: Kind, **options: Any) -> Network:
         UserError: no such checkpoint, a damaged one, or one without this network.
     """
     config = run_config.read_beside(path)
-    name = network_names(kind)[0]
-    if config:
-        name = config.depth_network if kind == "depth" else config.pose_network
+    name = _name_in(config, kind) if config else network_names(kind)[0]
     return get_network(kind, name).from_checkpoint(path, **options)
 
 
@@ -67,3 +64,7 @@ def load_pose_network(path: str, seq_length: int | None = None) -> Network:
     if seq_length not in (None, found):
         raise UserError(f"{path}: its pose network sees {found} frames, expected seq_length={found}, got {seq_length}")
     return network
+
+
+def _name_in(config: TrainConfig, kind: Kind) -> str:
+    return config.depth_network if kind == "depth" else config.pose_network
