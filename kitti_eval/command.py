@@ -6,66 +6,107 @@ It is part of kitti_eval, which works without TensorFlow; the commands of `sfmle
 from __future__ import annotations
 
 import os
+import signal
 import sys
 from collections.abc import Callable, Sequence
+from io import TextIOWrapper
+from types import FrameType
 from typing import NoReturn
 
 from absl import app, flags, logging
 
 from kitti_eval.errors import UserError
 
+_HELP_FLAGS = {"help", "h", "?", "helpshort", "helpfull"}
+
 
 def run(main: Callable[[], None], argument: str | None = None, help_groups: Sequence[str] = ()) -> NoReturn:
     """Parses the flags, runs `main` and exits; a UserError prints one line instead of a traceback.
 
-    Exit status: 0 when `main` returns and for --help, 1 for a wrong flag or a UserError, 130 for Ctrl-C.
+    Exit status: 0 when `main` returns and for --help; 1 for a wrong flag, a UserError, a file that cannot be read or
+    written, and too little memory; 130 for Ctrl-C, 143 for SIGTERM, 141 if the reader of the output goes away. A `~` at
+    the beginning of a flag's value is the home folder.
 
     Args:
         main: the command; the docstring of its module is the text of --help.
         argument: name of a flag whose value may also be given without the name, anywhere on the command line.
-        help_groups: modules whose flags --help lists, in this order; by default main's module.
+        help_groups: modules whose flags --help lists, in this order; by default main's module. --helpfull lists all.
     """
     # TensorFlow's start-up messages would hide that line; set the variable to 0 to see them.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    signal.signal(signal.SIGTERM, _stop)
+    if isinstance(sys.stdout, TextIOWrapper):
+        # The name of a file need not be valid UTF-8.
+        sys.stdout.reconfigure(errors="backslashreplace")
     module = sys.modules[main.__module__]
     name = sys.argv[0] if module.__name__ == "__main__" else module.__name__
 
     def parse(argv: Sequence[str]) -> Sequence[str]:
-        if any(given in ("--help", "-h", "-help", "-?") for given in argv[1:]):
+        asked = _HELP_FLAGS.intersection(given.lstrip("-") for given in argv[1:] if given.startswith("-"))
+        if asked:
             listed = [flags.FLAGS.module_help(group) for group in help_groups or [name]]
-            _print_all("\n".join([str(module.__doc__), *listed]))
-            sys.exit(0)
-        flags.FLAGS.set_gnu_getopt(argument is not None)
-        try:
-            rest = flags.FLAGS(argv)
-        except flags.Error as error:
-            _fail(" ".join(str(error).split()) + " (--help lists the flags)")
-        if argument and len(rest) > 1 and flags.FLAGS[argument].value is None:
-            flags.FLAGS[argument].value = rest.pop(1)
-        if len(rest) > 1:
-            _fail(f"unexpected argument {rest[1]!r}: options are written --name=value (--help lists the flags)")
-        return rest
+            text = [str(module.__doc__), *([flags.FLAGS.get_help()] if "helpfull" in asked else listed)]
+            sys.exit(_guard(lambda: print("\n".join(text))))
+        return _parse(argv, argument)
 
     def guarded(_: Sequence[str]) -> int:
         logging.set_verbosity(logging.WARNING)
-        try:
-            main()
-        except UserError as error:
-            _fail(str(error))
-        except KeyboardInterrupt:
-            print("stopped by Ctrl-C", file=sys.stderr)
-            return 130
-        return 0
+        return _guard(main)
 
     app.run(guarded, flags_parser=parse)
 
 
-def _print_all(text: str) -> None:
-    """Prints a text, even if the reader closes the pipe early, as in `--help | head`."""
+def _parse(argv: Sequence[str], argument: str | None) -> Sequence[str]:
+    """Sets the flags; returns the program's name alone."""
+    flags.FLAGS.set_gnu_getopt(argument is not None)
     try:
-        print(text, flush=True)
+        rest = flags.FLAGS(argv)
+    except flags.Error as error:
+        _fail(" ".join(str(error).split()) + " (--help lists the flags)")
+    except (UnicodeDecodeError, OSError):
+        _fail("--flagfile: expected a text file with one flag per line (--help lists the flags)")
+    if argument and len(rest) > 1 and flags.FLAGS[argument].value is None:
+        flags.FLAGS[argument].value = rest.pop(1)
+    if len(rest) > 1:
+        _fail(f"unexpected argument {rest[1]!r}: options are written --name=value (--help lists the flags)")
+    for flag in map(flags.FLAGS.__getitem__, flags.FLAGS):
+        if isinstance(flag.value, str) and flag.value.startswith("~"):
+            flag.value = os.path.expanduser(flag.value)
+    return rest
+
+
+def _guard(main: Callable[[], None]) -> int:
+    """Runs `main` and returns the exit status; what ends it prints one line."""
+    try:
+        main()
+        sys.stdout.flush()
+    except UserError as error:
+        _fail(str(error))
+    except _Terminated:
+        print("stopped by SIGTERM", file=sys.stderr)
+        return 128 + signal.SIGTERM
+    except KeyboardInterrupt:
+        print("stopped by Ctrl-C", file=sys.stderr)
+        return 128 + signal.SIGINT
     except BrokenPipeError:
+        # Nobody reads any more, as in `command | head`; Python must not try again when it exits.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 128 + signal.SIGPIPE
+    except OSError as error:
+        if error.filename is None or error.strerror is None:
+            raise
+        _fail(f"{error.filename}: {error.strerror}")
+    except MemoryError as error:
+        _fail(f"out of memory: {error or 'no more is to be had'}")
+    return 0
+
+
+class _Terminated(KeyboardInterrupt):
+    """SIGTERM, which whatever cleans up after Ctrl-C cleans up after too."""
+
+
+def _stop(number: int, frame: FrameType | None) -> NoReturn:
+    raise _Terminated
 
 
 def _fail(message: str) -> NoReturn:

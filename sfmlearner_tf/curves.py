@@ -7,7 +7,7 @@ import io
 import math
 import os
 
-from sfmlearner_tf.data.files import write_whole
+from kitti_eval.files import write_whole
 from sfmlearner_tf.errors import UserError
 
 CSV_NAME, PNG_NAME = "validation.csv", "validation.png"

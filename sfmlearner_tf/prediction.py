@@ -14,9 +14,9 @@ import numpy as np
 import tensorflow as tf
 from PIL import Image
 
+from kitti_eval.workers import map_ahead
 from sfmlearner_tf.data.batches import stack_windows
 from sfmlearner_tf.data.frames import open_image
-from sfmlearner_tf.data.workers import map_ahead
 from sfmlearner_tf.errors import UserError
 from sfmlearner_tf.images import preprocess
 from sfmlearner_tf.networks.building import load_network, load_pose_network

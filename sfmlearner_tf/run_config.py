@@ -9,9 +9,9 @@ import reprlib
 from dataclasses import asdict, fields
 from typing import NamedTuple
 
+from kitti_eval.files import write_whole
 from sfmlearner_tf import __version__
 from sfmlearner_tf.config import TrainConfig
-from sfmlearner_tf.data.files import write_whole
 from sfmlearner_tf.errors import UserError
 
 CONFIG_NAME = "config.json"

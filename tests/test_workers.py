@@ -3,7 +3,7 @@ import os
 
 import pytest
 
-from sfmlearner_tf.data.workers import map_ahead, ordered_map
+from kitti_eval.workers import map_ahead, ordered_map
 from sfmlearner_tf.errors import UserError
 
 

@@ -15,7 +15,7 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image
 
-from sfmlearner_tf.data.files import write_whole
+from kitti_eval.files import write_whole
 from sfmlearner_tf.errors import UserError
 
 # The quality of scipy.misc.imsave, which the release used.

@@ -13,7 +13,7 @@ import imageio.v2 as imageio
 import numpy as np
 from scipy.spatial.transform import Rotation
 
-from sfmlearner_tf.data.files import write_whole
+from kitti_eval.files import write_whole
 
 FRAME_SECONDS = 0.1
 # x_cam - x_cam0 of a point, metres: camera 2 is 0.06 m left of camera 0 and 0.54 m left of camera 3.

@@ -17,11 +17,11 @@ from typing import Any, NamedTuple
 
 from tqdm import tqdm
 
-from sfmlearner_tf.data.files import write_whole
+from kitti_eval.files import write_whole
+from kitti_eval.workers import ordered_map
 from sfmlearner_tf.data.formatted import JPEG_QUALITY, Example, is_complete, write_example
 from sfmlearner_tf.data.frames import Geometry, LoadedFrame, load_frames
 from sfmlearner_tf.data.sequences import FrameSequence, Note, runs
-from sfmlearner_tf.data.workers import ordered_map
 from sfmlearner_tf.errors import UserError
 
 # Frames. Long enough to return few of them, short enough to keep all workers busy and the progress bar moving.

@@ -13,8 +13,8 @@ from typing import NamedTuple
 import numpy as np
 from tqdm import tqdm
 
+from kitti_eval.files import write_whole
 from sfmlearner_tf.data import kitti_writer as kitti
-from sfmlearner_tf.data.files import write_whole
 from sfmlearner_tf.data.synthetic import Scene, intrinsics, make_scene, trajectory
 from sfmlearner_tf.data.synthetic_options import Drive, SyntheticKitti, check, claim_folder, drives
 from sfmlearner_tf.data.synthetic_render import render_depth, render_image, scan

@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 from tqdm import tqdm
 
-from sfmlearner_tf.data.files import write_whole
+from kitti_eval.files import write_whole
 from sfmlearner_tf.errors import UserError
 
 # Requests per call.

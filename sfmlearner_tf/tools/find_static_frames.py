@@ -19,12 +19,12 @@ from absl import flags
 from tqdm import tqdm
 
 from kitti_eval import command
+from kitti_eval.files import write_whole
+from kitti_eval.workers import ordered_map
 from sfmlearner_tf.data import splits
 from sfmlearner_tf.data.datasets import DATASETS, list_dataset
-from sfmlearner_tf.data.files import write_whole
 from sfmlearner_tf.data.sequences import FrameSequence, Intrinsics, Selection
 from sfmlearner_tf.data.static import find_static
-from sfmlearner_tf.data.workers import ordered_map
 from sfmlearner_tf.errors import UserError
 
 FLAGS = flags.FLAGS

@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 from PIL import Image
 
+from kitti_eval.workers import map_ahead
 from sfmlearner_tf.data.frames import open_image, read_upright_size
 from sfmlearner_tf.data.sequences import Frame, Note
 from sfmlearner_tf.data.video import (
@@ -21,7 +22,6 @@ from sfmlearner_tf.data.video import (
     read_video,
     read_video_times,
 )
-from sfmlearner_tf.data.workers import map_ahead
 from sfmlearner_tf.errors import UserError
 
 # Full-size images decoded ahead of the network.

@@ -14,8 +14,8 @@ import numpy as np
 from matplotlib import colormaps
 from PIL import Image
 
+from kitti_eval.files import write_whole
 from kitti_eval.resize import resize_bilinear
-from sfmlearner_tf.data.files import write_whole
 from sfmlearner_tf.data.video import find_ffmpeg
 from sfmlearner_tf.errors import UserError
 from sfmlearner_tf.tools.predict_input import Picture

@@ -13,7 +13,7 @@ from concurrent.futures.process import BrokenProcessPool
 from multiprocessing.connection import wait
 from typing import Callable, TypeVar
 
-from sfmlearner_tf.errors import UserError
+from kitti_eval.errors import UserError
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
