@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 import os
-import signal
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
-from multiprocessing import get_context
 from pathlib import Path
 from typing import NamedTuple
 
@@ -18,6 +16,7 @@ from kitti_eval.depth_ground_truth import GroundTruth, load_ground_truth
 from kitti_eval.error_maps import draw_error_map, save_error_map
 from kitti_eval.errors import UserError
 from kitti_eval.resize import resize_bilinear
+from kitti_eval.workers import ordered_map
 
 # With fewer images per process, starting processes takes longer than evaluating.
 _IMAGES_PER_PROCESS = 50
@@ -121,20 +120,19 @@ def evaluate_images(
 ) -> Iterator[ImageResult]:
     """Yields the results of N images in order; `predictions`: [N, h, w].
 
-    processes: upper limit, 0 for one per core; few images use one.
+    processes: upper limit, 0 for one per core; few images use one. Raises UserError if a prediction or ground truth is
+    unusable or a process is killed.
     """
-    count = len(image_files)
-    shared = [kitti_dir] * count, image_files, predictions, [protocol] * count, [error_map_dir] * count
-    processes = min(processes or os.cpu_count() or 1, count // _IMAGES_PER_PROCESS)
-    if processes <= 1:
-        yield from map(evaluate_image, *shared)
-        return
-    # Spawned, because a caller with TensorFlow's threads must not fork; Ctrl-C is left to this process.
-    pool = ProcessPoolExecutor(processes, get_context("spawn"), signal.signal, (signal.SIGINT, signal.SIG_IGN))
-    try:
-        yield from pool.map(evaluate_image, *shared, chunksize=4)
-    finally:
-        pool.shutdown(cancel_futures=True)
+    processes = max(1, min(processes or os.cpu_count() or 1, len(image_files) // _IMAGES_PER_PROCESS))
+    evaluate = functools.partial(_evaluate_pair, kitti_dir, protocol, error_map_dir)
+    for _, result in ordered_map(evaluate, zip(image_files, predictions), processes):
+        yield result
+
+
+def _evaluate_pair(
+    kitti_dir: Path, protocol: DepthProtocol, error_map_dir: Path | None, pair: tuple[str, np.ndarray]
+) -> ImageResult:
+    return evaluate_image(kitti_dir, *pair, protocol, error_map_dir)
 
 
 def summarize(results: Sequence[ImageResult]) -> EvaluationSummary:

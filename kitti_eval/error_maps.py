@@ -7,7 +7,9 @@ from pathlib import Path
 
 import numpy as np
 
+from kitti_eval import files
 from kitti_eval.depth_metrics import compute_valid_mask
+from kitti_eval.images import open_image
 from kitti_eval.resize import resize_bilinear
 
 # The relative error at the end of the colour range.
@@ -40,7 +42,7 @@ def draw_example(image_file: Path, error_map: np.ndarray, max_width: int = 800) 
     from PIL import Image
 
     height, width = error_map.shape[0] // 2, error_map.shape[1]
-    with Image.open(image_file) as image:
+    with open_image(image_file) as image:
         picture = np.asarray(image.convert("RGB").resize((width, height)))
     example = Image.fromarray(np.concatenate([picture, error_map]))
     example.thumbnail((max_width, 10 * max_width))
@@ -55,8 +57,7 @@ def name_error_map(image_file: str) -> str:
 
 
 def save_error_map(folder: Path, image_file: str, picture: np.ndarray) -> None:
-    """Writes the picture as `name_error_map` to `folder`, which is created."""
+    """Writes the picture as `name_error_map` to `folder`, which is created. Raises UserError if that fails."""
     import imageio.v3 as imageio
 
-    folder.mkdir(parents=True, exist_ok=True)
-    imageio.imwrite(folder / name_error_map(image_file), picture)
+    files.write_bytes(folder / name_error_map(image_file), imageio.imwrite("<bytes>", picture, extension=".png"))

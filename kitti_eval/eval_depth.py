@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import csv
 import io
+import math
 from pathlib import Path
 
 import numpy as np
@@ -26,6 +27,7 @@ from kitti_eval.depth_evaluation import DepthProtocol, EvaluationSummary, ImageR
 from kitti_eval.depth_metrics import DepthErrors
 from kitti_eval.errors import UserError
 from kitti_eval.image_lists import list_eigen_files, list_stereo_files, read_image_list
+from kitti_eval.images import MAX_PIXELS
 
 _KITTI_DIR = flags.DEFINE_string(
     "kitti_dir", None, "Folder of KITTI raw (of KITTI 2015 with --split=stereo).", required=True
@@ -56,8 +58,9 @@ _PROCESSES = flags.DEFINE_integer("processes", 0, "Worker processes; 0: one per 
 
 
 def main() -> None:
-    if _MIN_DEPTH.value >= _MAX_DEPTH.value:
-        raise UserError(f"--min_depth={_MIN_DEPTH.value} must be below --max_depth={_MAX_DEPTH.value}")
+    # Not the other way round, which NaN would pass.
+    if not _MIN_DEPTH.value < _MAX_DEPTH.value < np.inf:
+        raise UserError(f"--min_depth={_MIN_DEPTH.value} must be below --max_depth={_MAX_DEPTH.value}, both finite")
     if not Path(_KITTI_DIR.value).is_dir():
         raise UserError(f"--kitti_dir={_KITTI_DIR.value}: expected a folder, found none")
     protocol = _make_protocol()
@@ -79,13 +82,18 @@ def read_predictions(path: str) -> np.ndarray:
     """The array [N, h, w], memory-mapped. Raises UserError for any other content; pickles are not loaded."""
     try:
         predictions = np.load(path, mmap_mode="r", allow_pickle=False)
-    except (OSError, ValueError, EOFError) as error:
-        raise UserError(f"{path}: expected a .npy file of numbers [N, h, w]; cannot read it ({error})") from error
-    if not isinstance(predictions, np.ndarray) or predictions.ndim != 3 or predictions.dtype.kind != "f":
-        found = (
-            f"{predictions.dtype} {list(predictions.shape)}" if isinstance(predictions, np.ndarray) else "an archive"
-        )
+    # A damaged header is parsed as Python: what NumPy lets through differs by its version (TokenError, OverflowError,
+    # IndexError, BadZipFile, ...).
+    except Exception as error:
+        reason = getattr(error, "strerror", None) or " ".join(str(error).split())[:200]
+        raise UserError(f"{path}: expected a .npy file of numbers [N, h, w]; cannot read it ({reason})") from error
+    if not isinstance(predictions, np.ndarray):
+        raise UserError(f"{path}: expected a .npy file of numbers [N, h, w], found an archive")
+    if predictions.ndim != 3 or predictions.dtype.kind != "f":
+        found = f"{predictions.dtype} {list(predictions.shape)}"
         raise UserError(f"{path}: expected a .npy file of floating-point numbers [N, h, w], found {found}")
+    if not 0 < math.prod(predictions.shape[1:]) <= MAX_PIXELS:
+        raise UserError(f"{path}: expected the size of an image, found {list(predictions.shape)}")
     return predictions
 
 

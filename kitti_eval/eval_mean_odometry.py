@@ -17,7 +17,7 @@ from kitti_eval.errors import UserError
 from kitti_eval.pose_files import read_kitti
 from kitti_eval.pose_metrics import compute_snippet_ate
 from kitti_eval.published import read_published_ate
-from kitti_eval.snippets import compute_mean_positions, cut_snippets, summarize_ates
+from kitti_eval.snippets import compute_mean_positions, cut_snippets, name_sequences, summarize_ates
 
 _DATASET_DIR = flags.DEFINE_string("dataset_dir", None, "Folder of KITTI odometry; only poses/ is read.", required=True)
 _TRAIN_SEQS = flags.DEFINE_list(
@@ -29,9 +29,10 @@ _OUTPUT_JSON = flags.DEFINE_string("output_json", "", "File for the results.")
 
 
 def main() -> None:
-    mean_positions = compute_mean_positions(map(_read_snippets, _TRAIN_SEQS.value))
+    training, tests = (name_sequences(flag.name, flag.value) for flag in (_TRAIN_SEQS, _TEST_SEQS))
+    mean_positions = compute_mean_positions(map(_read_snippets, training))
     summaries = {}
-    for sequence in _TEST_SEQS.value:
+    for sequence in tests:
         snippets = _read_snippets(sequence)
         summary = summarize_ates(compute_snippet_ate(snippet[:, :3, 3], mean_positions) for snippet in snippets)
         line = f"sequence {sequence}: ATE {summary.mean:.3f} +- {summary.std:.3f} over {summary.snippets} snippets"

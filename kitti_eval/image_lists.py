@@ -6,7 +6,7 @@ import csv
 from pathlib import Path
 
 from kitti_eval.errors import UserError
-from kitti_eval.files import read_lines
+from kitti_eval.files import check_inside, read_lines
 
 # One row per drive: the 697 test frames of Eigen et al. in their published order, and those without annotated depth:
 # it accumulates eleven scans, so the first and last five frames of every drive have none.
@@ -32,9 +32,12 @@ def list_stereo_files() -> list[str]:
 
 
 def read_image_list(path: str | Path) -> list[str]:
-    """The paths in a list file, one per line. Raises UserError if it is missing or empty."""
-    lines = read_lines(path, "a list of test images, one per line")
-    image_files = [line.strip() for line in lines if line.strip()]
+    """The paths in a list file: the first word of each line; blank lines are skipped.
+
+    Raises UserError if the file is missing or empty, or a path leads out of the dataset.
+    """
+    lines = enumerate(read_lines(path, "a list of test images, one per line"), start=1)
+    image_files = [check_inside(line.split()[0], f"{path} line {number}") for number, line in lines if line.strip()]
     if not image_files:
         raise UserError(f"{path}: expected a list of test images, one per line, found an empty file")
     return image_files

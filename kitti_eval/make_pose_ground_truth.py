@@ -1,7 +1,7 @@
 """Cuts the true poses of a KITTI odometry sequence into snippets, the ground truth of kitti_eval.eval_pose.
 
 Reads poses/09.txt and sequences/09/times.txt. Writes one TUM file for every --seq_length consecutive frames, named by
-the first, with poses relative to that frame.
+the first, with poses relative to that frame; those of an earlier run give way.
 
 Example:
   python kitti_eval/make_pose_ground_truth.py --dataset_dir=/data/kitti_odometry --test_seq=9 --output_dir=truth/09

@@ -9,6 +9,10 @@ import numpy as np
 
 from kitti_eval.errors import UserError
 from kitti_eval.files import read_lines
+from kitti_eval.trajectory import are_rotations
+
+# No position is farther away, and the squares of larger ones would not be finite in the end.
+_MAX_POSITION_M = 1e12
 
 
 class TimedPoses(NamedTuple):
@@ -25,12 +29,19 @@ def read_trajectory(path: str | Path) -> tuple[np.ndarray, np.ndarray | None]:
 
 
 def read_kitti(path: str | Path) -> np.ndarray:
-    """The poses [N, 4, 4] of a KITTI file. Raises UserError if it is missing, malformed or not finite."""
+    """The poses [N, 4, 4] of a KITTI file.
+
+    Raises UserError if it is missing, malformed or not finite, or a line holds no rotation.
+    """
     table = _read_numbers(path)
     if table.shape[1] != 12:
         raise UserError(f"{path}: expected 12 numbers per line (KITTI poses), found {table.shape[1]}")
     poses = np.tile(np.eye(4), (len(table), 1, 1))
     poses[:, :3] = table.reshape(-1, 3, 4)
+    _check_positions(path, table)
+    wrong = np.flatnonzero(~are_rotations(poses[:, :3, :3]))
+    if wrong.size:
+        raise UserError(f"{path}: expected rotations and positions, found no rotation in pose {wrong[0] + 1}")
     return poses
 
 
@@ -41,8 +52,8 @@ def read_tum(path: str | Path) -> TimedPoses:
         raise UserError(
             f"{path}: expected 8 numbers per line (TUM: time, position, quaternion), found {table.shape[1]}"
         )
-    if np.any(np.diff(table[:, 0]) <= 0):
-        raise UserError(f"{path}: expected ascending times")
+    _check_ascending(path, table[:, 0])
+    _check_positions(path, table[:, 1:])
     norms = np.linalg.norm(table[:, 4:], axis=1)
     if np.any(np.abs(norms - 1) > 0.01):
         raise UserError(
@@ -55,10 +66,11 @@ def read_tum(path: str | Path) -> TimedPoses:
 
 
 def read_times(path: str | Path) -> np.ndarray:
-    """Reads KITTI's times.txt: [N] seconds. Raises UserError unless it has one finite number per line."""
+    """Reads KITTI's times.txt: [N] seconds. Raises UserError unless it has one finite number per line, ascending."""
     table = _read_numbers(path)
     if table.shape[1] != 1:
         raise UserError(f"{path}: expected one time per line, found {table.shape[1]} numbers")
+    _check_ascending(path, table[:, 0])
     return table[:, 0]
 
 
@@ -110,11 +122,22 @@ def quaternions_to_rotations(quaternions: np.ndarray) -> np.ndarray:
 
 def _read_numbers(path: str | Path) -> np.ndarray:
     """The numbers in a text file, [N, columns]; lines that start with # are comments."""
-    lines = read_lines(path, "a text file of numbers")
+    rows = [line.split() for line in read_lines(path, "a text file of numbers")]
     try:
-        table = np.array([[float(text) for text in line.split()] for line in lines if line and line[0] != "#"])
+        table = np.array([[float(text) for text in row] for row in rows if row and row[0][0] != "#"])
     except ValueError as error:
         raise UserError(f"{path}: expected lines of equally many numbers ({error})") from error
     if table.ndim != 2 or table.size == 0 or not np.isfinite(table).all():
         raise UserError(f"{path}: expected lines of finite numbers, found none or some that are not finite")
     return table
+
+
+def _check_positions(path: str | Path, numbers: np.ndarray) -> None:
+    if not (np.abs(numbers) <= _MAX_POSITION_M).all():
+        raise UserError(f"{path}: expected poses in metres, found the number {np.abs(numbers).max():.3g}")
+
+
+def _check_ascending(path: str | Path, times_s: np.ndarray) -> None:
+    late = np.flatnonzero(times_s[1:] <= times_s[:-1])
+    if late.size:
+        raise UserError(f"{path}: expected ascending times, found {times_s[late[0] + 1]} after {times_s[late[0]]}")

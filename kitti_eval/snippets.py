@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -10,12 +11,16 @@ import numpy as np
 
 from kitti_eval import files
 from kitti_eval.errors import UserError
+from kitti_eval.locks import lock_folder
 from kitti_eval.pose_files import TimedPoses, format_tum, read_kitti, read_times, read_tum
 from kitti_eval.pose_metrics import compute_snippet_ate
 from kitti_eval.trajectory import chain_motions, compute_motions, compute_scale, make_relative
 
 # Times closer than this belong to the same frame; KITTI's frames are 0.1 s apart.
 SAME_FRAME_S = 0.01
+# Lies in a folder of snippets that `write_snippets` wrote; says whether they are all there.
+_STATE_FILE = ".snippets"
+_UNFINISHED, _COMPLETE = "unfinished\n", "complete\n"
 
 
 class SnippetSummary(NamedTuple):
@@ -53,15 +58,31 @@ def cut_snippets(poses: np.ndarray, length: int) -> np.ndarray:
     return np.stack([make_relative(poses[first : first + length]) for first in range(count)])
 
 
+def name_sequences(flag: str, texts: Sequence[str]) -> list[str]:
+    """The folders' names of sequences given by number: "09" for "9". Raises UserError for anything else, and none."""
+    wrong = next((text for text in texts if not re.fullmatch("[0-9]{1,4}", text)), None if texts else "")
+    if wrong is not None:
+        raise UserError(f"--{flag}: expected numbers of sequences such as 9,10, found {wrong!r}")
+    return [f"{int(text):02d}" for text in texts]
+
+
 def write_snippets(folder: Path, snippets: Iterable[np.ndarray], times_s: np.ndarray) -> None:
     """Writes one file per snippet [n, 4, 4], named by the index of its first frame; `times_s`: [N], of all frames.
 
+    They take the place of those that were written there before, once all of `snippets` are known; other files stay.
+    Until the last one is written, the folder is refused by whatever reads snippets.
+
     Raises UserError if the folder holds other text files, which an evaluation would mistake for snippets.
     """
-    for first, poses in enumerate(snippets):
-        if first == 0:
-            _refuse_others(folder, len(times_s) - len(poses) + 1)
-        files.write_text(folder / _name_snippet(first), format_tum(poses, times_s[first : first + len(poses)]))
+    with lock_folder(folder):
+        before = _find_own(folder)
+        texts = [format_tum(poses, times_s[first : first + len(poses)]) for first, poses in enumerate(snippets)]
+        files.write_text(folder / _STATE_FILE, _UNFINISHED)
+        for path in before:
+            path.unlink()
+        for first, text in enumerate(texts):
+            files.write_text(folder / _name_snippet(first), text)
+        files.write_text(folder / _STATE_FILE, _COMPLETE)
 
 
 def evaluate_snippets(gtruth_dir: Path, pred_dir: Path) -> tuple[dict[str, float], SnippetSummary]:
@@ -146,8 +167,11 @@ def match_times(gt_times_s: np.ndarray, times_s: np.ndarray, path: Path) -> np.n
 
 
 def _list_snippets(folder: Path) -> dict[str, Path]:
-    """The text files of a folder by name, in order. Raises UserError if there are none."""
+    """The text files of a folder by name, in order. Raises UserError if there are none, or not yet all."""
     paths = sorted(folder.glob("*.txt"))
+    state = folder / _STATE_FILE
+    if state.is_file() and files.read_text(state, "the state of the snippets") == _UNFINISHED:
+        raise UserError(f"{folder}: expected all snippets, found those of a command that was stopped; run it again")
     if not paths:
         raise UserError(f"{folder}: expected a folder of snippets (*.txt), found none")
     return {path.name: path for path in paths}
@@ -157,10 +181,13 @@ def _name_snippet(first_frame: int) -> str:
     return f"{first_frame:06d}.txt"
 
 
-def _refuse_others(folder: Path, count: int) -> None:
-    names = {_name_snippet(index) for index in range(count)}
-    others = sorted(path.name for path in folder.glob("*.txt") if path.name not in names)
+def _find_own(folder: Path) -> list[Path]:
+    """The snippets that `write_snippets` left in the folder. Raises UserError if it holds other text files."""
+    paths = sorted(folder.glob("*.txt"))
+    written_here = (folder / _STATE_FILE).is_file()
+    others = [path.name for path in paths if not (written_here and re.fullmatch(r"[0-9]{6,}\.txt", path.name))]
     if others:
         raise UserError(
-            f"{folder}: expected no text files but these {count} snippets, found {others[0]}; empty the folder first"
+            f"{folder}: expected no text files but snippets that were written there before, found {others[0]}"
         )
+    return paths

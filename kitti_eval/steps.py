@@ -2,50 +2,101 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
+import os
 import shlex
-import shutil
+import signal
 import subprocess
-import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 from kitti_eval import files
+from kitti_eval.errors import UserError
+
+# A command that is stopped gets so long to put its files in order.
+_STOP_S = 20
 
 
-def run_once(folder: Path, name: str, arguments: list[str], inputs: Iterable[Path], outputs: Iterable[Path]) -> Path:
-    """Runs a command unless it already ran with these arguments and input files and its outputs still exist.
+class Steps:
+    """Runs commands and remembers in `folder` with what; `version`: that of the program, which decides results too."""
 
-    Output folders are removed first. If the command fails, which prints the reason, exits with its exit status.
+    def __init__(self, folder: Path, version: str) -> None:
+        self._folder = folder / "steps"
+        self._version = version
 
-    Returns:
-        The record of the run, in `folder`: an input of the steps that use these outputs.
-    """
-    outputs = list(outputs)
-    record = folder / "steps" / f"{name.replace(' ', '_')}.json"
-    state = {"arguments": arguments, "inputs": {str(path): _fingerprint(path) for path in inputs}}
-    if all(path.exists() for path in outputs) and _read_record(record) == state:
-        print(f"{name}: already done")
-        return record
-    print(f"{name}: {shlex.join(arguments)}", flush=True)
-    for path in outputs:
-        if path.is_dir():
-            shutil.rmtree(path)
-    status = subprocess.run(arguments, check=False).returncode
-    if status:
-        sys.exit(status)
-    files.write_json(record, state)
-    return record
+    def run(self, name: str, arguments: list[str], inputs: Iterable[Path], outputs: Iterable[Path]) -> None:
+        """Runs a command, unless it last did so with this version, these arguments and inputs, and left these outputs.
+
+        Files are told apart by path, size and time of change; a folder stands for its files.
+
+        If the command fails, which prints the reason, exits with its exit status. Raises UserError if it was killed.
+        """
+        record = self._folder / f"{name.replace(' ', '_')}.json"
+        before = {"version": self._version, "arguments": arguments, "inputs": fingerprint(inputs)}
+        outputs = list(outputs)
+        if _read_record(record) == {**before, "outputs": fingerprint(outputs)}:
+            print(f"{name}: already done")
+            return
+        print(f"{name}: {shlex.join(arguments)}", flush=True)
+        status = _run(arguments)
+        if status < 0:
+            raise UserError(f"{name}: its command was ended by signal {-status} ({signal.strsignal(-status)})")
+        if status:
+            raise SystemExit(status)
+        files.write_json(record, {**before, "outputs": fingerprint(outputs)})
 
 
-def _fingerprint(path: Path) -> list[int]:
-    """Size and modification time of a file; empty if it is missing, which the command itself will report."""
-    return [path.stat().st_size, path.stat().st_mtime_ns] if path.is_file() else []
+def fingerprint(paths: Iterable[Path]) -> str:
+    """A text that changes with the paths, their order, and the size or time of change of any of their files."""
+    found = hashlib.sha256()
+    for path in paths:
+        for file in sorted(path.iterdir()) if path.is_dir() else [path]:
+            try:
+                state = file.stat()
+            except FileNotFoundError:
+                found.update(os.fsencode(f"{file}\0missing\0"))
+            else:
+                found.update(os.fsencode(f"{file}\0{state.st_size}\0{state.st_mtime_ns}\0"))
+    return found.hexdigest()
+
+
+def _run(arguments: list[str]) -> int:
+    """The exit status of a command; if this one is stopped, so is that."""
+    command = None
+    try:
+        with _stops_put_off():
+            command = subprocess.Popen(arguments)
+        return command.wait()
+    except BaseException:
+        if command:
+            command.terminate()
+            with suppress(subprocess.TimeoutExpired):
+                command.wait(_STOP_S)
+            command.kill()
+            command.wait()
+        raise
+
+
+@contextmanager
+def _stops_put_off() -> Iterator[None]:
+    """Ctrl-C and SIGTERM take effect at the end: one that came while a command starts would leave it running."""
+    came: list[int] = []
+    numbers = signal.SIGINT, signal.SIGTERM
+    handlers = [signal.signal(number, lambda number, _: came.append(number)) for number in numbers]
+    try:
+        yield
+    finally:
+        for number, handler in zip(numbers, handlers):
+            signal.signal(number, handler)
+        for late in came:
+            signal.raise_signal(late)
 
 
 def _read_record(record: Path) -> Any:
     try:
         return json.loads(record.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return None

@@ -1,4 +1,5 @@
 import json
+import multiprocessing
 
 import numpy as np
 import pytest
@@ -6,7 +7,7 @@ import pytest
 from kitti_eval.depth_evaluation import DepthProtocol, evaluate_depth_map, evaluate_images, summarize
 from kitti_eval.depth_ground_truth import GroundTruth, load_ground_truth
 from kitti_eval.errors import UserError
-from kitti_eval.image_lists import list_eigen_files, list_stereo_files, read_image_list
+from kitti_eval.image_lists import list_eigen_files, read_image_list
 from lidar_tree import HEIGHT, WIDTH, name_image, write_lidar_drive
 
 TRUTH = GroundTruth(np.linspace(2, 90, HEIGHT * WIDTH, dtype=np.float32).reshape(HEIGHT, WIDTH))
@@ -22,9 +23,23 @@ def test_golden_numbers_of_the_release(shared, cap):
     assert errors._asdict() == pytest.approx(expected, abs=2e-6)
 
 
-def test_lists_equal_the_published_ones(shared):
-    assert list_eigen_files() == (shared / "splits/test_files_eigen.txt").read_text().split()
-    assert list_stereo_files() == (shared / "splits/test_files_stereo.txt").read_text().split()
+def test_lists_of_images_may_have_more_columns_and_blank_lines(tmp_path):
+    (tmp_path / "list.txt").write_text("\na/b/1.png a/b/1.txt\n\n  a/b/2.png\t721.5 \n \na/3.png\n")
+    assert read_image_list(tmp_path / "list.txt") == ["a/b/1.png", "a/b/2.png", "a/3.png"]
+
+
+@pytest.mark.parametrize("name", ["../1.png", "a/../../1.png", "/etc/passwd", "a\0.png", "x" * 300, "a/" * 3000 + "b"])
+def test_lists_of_images_do_not_lead_out_of_the_dataset(tmp_path, name):
+    (tmp_path / "list.txt").write_text(f"a/b.png\n{name}\n")
+    with pytest.raises(UserError, match=r"list\.txt line 2: expected a path"):
+        read_image_list(tmp_path / "list.txt")
+
+
+@pytest.mark.parametrize("content", [b"", b" \n\n", b"\xff.png\n"])
+def test_lists_without_images_are_named(tmp_path, content):
+    (tmp_path / "list.txt").write_bytes(content)
+    with pytest.raises(UserError, match=r"list\.txt: expected a list of test images, one per line, found"):
+        read_image_list(tmp_path / "list.txt")
 
 
 def test_652_eigen_images_have_annotated_depth():
@@ -107,3 +122,12 @@ def test_a_mistake_in_a_worker_is_named_too(tmp_path):
     predictions[60] = np.nan
     with pytest.raises(UserError, match=f"prediction of {name_image(0)}"):
         list(evaluate_images(tmp_path, [name_image(0)] * 100, predictions, DepthProtocol(), 2))
+
+
+def test_a_killed_process_ends_the_evaluation_in_one_line(tmp_path):
+    write_lidar_drive(tmp_path, [0])
+    results = evaluate_images(tmp_path, [name_image(0)] * 500, np.ones((500, 3, 6), np.float32), DepthProtocol(), 2)
+    next(results)
+    multiprocessing.active_children()[0].kill()
+    with pytest.raises(UserError, match="a worker process was killed"):
+        list(results)

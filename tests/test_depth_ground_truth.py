@@ -72,6 +72,14 @@ def test_calibration_files_give_the_projection(tmp_path):
         ("calib_cam_to_cam.txt", CAMERAS.replace("S_rect_02", "S_rect_03"), "2 finite numbers after 'S_rect_02:'"),
         ("calib_velo_to_cam.txt", LIDAR.replace("0.25", "nan"), "3 finite numbers after 'T:'"),
         ("calib_velo_to_cam.txt", LIDAR.replace("R: 0", "R:"), "9 finite numbers after 'R:'"),
+        ("calib_velo_to_cam.txt", LIDAR.replace("0.25", "1e200"), "3 finite numbers after 'T:'"),
+        ("calib_velo_to_cam.txt", LIDAR.replace("R: 0 -1", "R: 0 0"), "expected a rotation after 'R:'"),
+        ("calib_cam_to_cam.txt", CAMERAS.replace("R_rect_00: 1", "R_rect_00: 5"), "a rotation after 'R_rect_00:'"),
+        ("calib_cam_to_cam.txt", CAMERAS.replace(f"P_rect_02: {FOCAL_PX}", "P_rect_02: -9"), "focal lengths above 0"),
+        ("calib_cam_to_cam.txt", CAMERAS.replace(f"S_rect_02: {WIDTH}", "S_rect_02: 0"), "the size of an image"),
+        ("calib_cam_to_cam.txt", CAMERAS.replace(f"S_rect_02: {WIDTH}", "S_rect_02: -60"), "the size of an image"),
+        ("calib_cam_to_cam.txt", CAMERAS.replace(f"S_rect_02: {WIDTH}", "S_rect_02: 1e7"), "the size of an image"),
+        ("calib_cam_to_cam.txt", CAMERAS.replace(f"S_rect_02: {WIDTH}", "S_rect_02: 1e200"), "2 finite numbers"),
     ],
 )
 def test_damaged_calibration_is_named(tmp_path, name, text, message):
@@ -88,10 +96,12 @@ def test_a_damaged_scan_is_named_and_a_missing_one_is_none(tmp_path):
     with (folder / "0000000000.bin").open("ab") as scan:
         scan.write(b"x")
     np.full((3, 4), np.nan, np.float32).tofile(folder / "0000000001.bin")
-    for frame in (0, 1):
+    with (folder / "0000000002.bin").open("wb") as scan:
+        scan.truncate(60 * 10**9)
+    for frame in (0, 1, 2):
         with pytest.raises(UserError, match=f"000{frame}.bin: expected rows of four finite float32"):
             load_ground_truth(tmp_path, name_image(frame), "eigen")
-    assert load_ground_truth(tmp_path, name_image(2), "eigen") is None
+    assert load_ground_truth(tmp_path, name_image(3), "eigen") is None
 
 
 def test_a_listed_path_of_another_form_is_named(tmp_path):
@@ -115,10 +125,22 @@ def test_disparities_become_depth(tmp_path):
     (tmp_path / "training/calib_cam_to_cam/000003.txt").write_text(
         f"P_rect_02: {FOCAL_PX} 0 0 4 0 1 0 0 0 0 1 0\nP_rect_03: {FOCAL_PX} 0 0 -16 0 1 0 0 0 0 1 0\n"
     )
-    truth = load_ground_truth(tmp_path, "training/image_2/000003_10.png", "stereo")
-    assert truth.focal_baseline == 20
-    assert truth.depth_m.tolist() == [[0, 2, 10]]
+    for extension in ("png", "jpg"):
+        truth = load_ground_truth(tmp_path, f"training/image_2/000003_10.{extension}", "stereo")
+        assert truth.focal_baseline == 20
+        assert truth.depth_m.tolist() == [[0, 2, 10]]
     assert load_ground_truth(tmp_path, "training/image_2/000004_10.png", "stereo") is None
+
+
+def test_disparities_of_a_right_camera_on_the_left_are_refused(tmp_path):
+    for folder in ("disp_occ_0", "calib_cam_to_cam"):
+        (tmp_path / "training" / folder).mkdir(parents=True)
+    imageio.imwrite(tmp_path / "training/disp_occ_0/000003_10.png", np.array([[0, 2560, 512]], np.uint16))
+    (tmp_path / "training/calib_cam_to_cam/000003.txt").write_text(
+        "P_rect_02: 9 0 0 -16 0 9 0 0 0 0 1 0\nP_rect_03: 9 0 0 4 0 9 0 0 0 0 1 0\n"
+    )
+    with pytest.raises(UserError, match=r"000003\.txt: expected camera 3 to the right of camera 2"):
+        load_ground_truth(tmp_path, "training/image_2/000003_10.png", "stereo")
 
 
 def test_other_images_are_no_depth_maps(tmp_path):

@@ -1,11 +1,14 @@
 import json
+import subprocess
+import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from kitti_eval import snippets
 from kitti_eval.errors import UserError
-from kitti_eval.pose_files import format_tum
+from kitti_eval.pose_files import TimedPoses, format_tum
 from kitti_eval.trajectory import chain_motions, make_relative, pose_vectors_to_matrices
 
 
@@ -68,6 +71,22 @@ def test_chained_snippets_give_back_the_trajectory(tmp_path, length):
     np.testing.assert_allclose(chained.times_s, times_s)
 
 
+@pytest.mark.parametrize("length", [3, 5, 7])
+def test_each_motion_comes_from_the_snippet_with_its_frame_in_the_middle(length):
+    """Predictions of one motion differ from snippet to snippet, which tells the snippets apart."""
+    random, count = np.random.RandomState(1), 12 - length + 1
+    motions = pose_vectors_to_matrices(random.normal([0, 0, 1, 0, 0, 0], 0.1, (count, length - 1, 6)))
+    predicted = [TimedPoses(chain_motions(motions[first]), (first + np.arange(length)) / 10) for first in range(count)]
+    middle = length // 2
+    chosen = [(0, frame) for frame in range(middle + 1)]
+    chosen += [(first, middle) for first in range(1, count)]
+    chosen += [(count - 1, step) for step in range(middle + 1, length - 1)]
+    expected = chain_motions(np.array([motions[first, step] for first, step in chosen]))
+    chained = snippets.chain_snippets(predicted)
+    np.testing.assert_allclose(chained.poses, expected, atol=1e-12)
+    np.testing.assert_allclose(chained.times_s, np.arange(12) / 10)
+
+
 def test_snippets_of_any_scale_can_be_scaled_to_the_truth(tmp_path):
     path = make_path()
     pieces = snippets.cut_snippets(path, 5)
@@ -117,11 +136,82 @@ def test_gaps_and_mixed_lengths_cannot_be_chained(truth):
         snippets.read_snippets(truth)
 
 
-def test_snippets_of_another_run_are_neither_mixed_in_nor_overwritten(truth):
-    before = (truth / "000000.txt").read_text()
-    with pytest.raises(UserError, match=r"truth: expected no text files but these 6 snippets, found 000006\.txt"):
-        snippets.write_snippets(truth, snippets.cut_snippets(make_path(10)[::-1], 5), np.arange(10) / 10)
-    assert (truth / "000000.txt").read_text() == before
+def test_new_snippets_take_the_place_of_all_before_and_of_nothing_else(truth):
+    (truth / "notes.md").write_text("mine")
+    snippets.write_snippets(truth, snippets.cut_snippets(make_path(), 7), np.arange(12) / 10)
+    assert [path.name for path in sorted(truth.glob("*.txt"))] == [f"{first:06d}.txt" for first in range(6)]
+    assert {len(snippet.poses) for snippet in snippets.read_snippets(truth)} == {7}
+    assert (truth / "notes.md").read_text() == "mine"
+
+
+def test_text_files_of_others_are_neither_mixed_in_nor_overwritten(tmp_path, truth):
+    foreign, mixed = tmp_path / "000000.txt", truth / "notes.txt"
+    for path in (foreign, mixed):
+        path.write_text("mine")
+        with pytest.raises(UserError, match=rf"expected no text files but .*, found {path.name}"):
+            snippets.write_snippets(path.parent, snippets.cut_snippets(make_path(), 7), np.arange(12) / 10)
+        assert path.read_text() == "mine"
+    assert len(list(truth.glob("*.txt"))) == 8 + 1
+
+
+def test_a_fault_before_the_last_snippet_leaves_those_before_as_they_were(truth):
+    def predict():
+        yield from snippets.cut_snippets(make_path()[::-1], 5)[:3]
+        raise UserError("damaged image")
+
+    before = {path: path.read_text() for path in truth.iterdir()}
+    with pytest.raises(UserError, match="damaged image"):
+        snippets.write_snippets(truth, predict(), np.arange(12) / 10)
+    assert {path: path.read_text() for path in truth.iterdir()} == before
+
+
+def test_a_killed_command_leaves_no_mixture_that_evaluates_and_finishes_when_run_again(tmp_path, truth):
+    pred, count = tmp_path / "pred", 500
+    snippets.write_snippets(pred, snippets.cut_snippets(make_path(), 5), np.arange(12) / 10)
+    code = f"""
+import numpy as np
+from pathlib import Path
+from kitti_eval.snippets import write_snippets
+write_snippets(Path({str(pred)!r}), np.broadcast_to(np.eye(4), ({count}, 5, 4, 4)), np.arange({count + 4}) / 10)
+"""
+    command = [sys.executable, "-c", code]
+    process = subprocess.Popen(command, cwd=Path(__file__).parents[1])
+    while not (pred / "000008.txt").exists():
+        assert process.poll() is None
+    process.kill()
+    process.wait()
+    assert (pred / "000000.txt").exists()
+    for read in (lambda: snippets.read_snippets(pred), lambda: snippets.evaluate_snippets(truth, pred)):
+        with pytest.raises(UserError, match="pred: expected all snippets, found those of a command that was stopped"):
+            read()
+    subprocess.run(command, cwd=Path(__file__).parents[1], check=True)
+    assert len(snippets.read_snippets(pred)) == count
+
+
+def test_two_commands_do_not_write_to_one_folder(truth):
+    code = f"""
+from pathlib import Path
+from kitti_eval.locks import lock_folder
+with lock_folder({str(truth)!r}):
+    print(flush=True)
+    input()
+"""
+    streams = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+    with subprocess.Popen([sys.executable, "-c", code], cwd=Path(__file__).parents[1], **streams) as other:
+        other.stdout.readline()
+        with pytest.raises(UserError, match="truth: another process works in this folder"):
+            snippets.write_snippets(truth, snippets.cut_snippets(make_path(), 5), np.arange(12) / 10)
+        other.communicate(b"\n")
+
+
+@pytest.mark.parametrize("texts", [[""], [], ["09", ""], [".."], ["9", "/tmp"], ["-1"], ["1.5"], ["9" * 5000], ["٣"]])
+def test_sequences_are_numbers(texts):
+    with pytest.raises(UserError, match="--test_seqs: expected numbers of sequences such as 9,10, found '"):
+        snippets.name_sequences("test_seqs", texts)
+
+
+def test_sequences_are_named_by_two_digits():
+    assert snippets.name_sequences("test_seqs", ["9", "09", "10", "123"]) == ["09", "09", "10", "123"]
 
 
 def test_an_empty_folder_is_named(tmp_path, truth):

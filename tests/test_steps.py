@@ -1,19 +1,28 @@
+import os
+import signal
+import subprocess
 import sys
+import time
+from pathlib import Path
 
 import pytest
 
-from kitti_eval.steps import run_once
+from kitti_eval.errors import UserError
+from kitti_eval.steps import Steps, fingerprint
 
 
 @pytest.fixture
 def count(tmp_path):
-    """A step that counts its runs in a file; returns how to run it and the count."""
-    runs, source = tmp_path / "runs.txt", tmp_path / "source.txt"
-    source.write_text("a")
+    """A step that adds a line to runs/count.txt from source.txt and data/; returns how to run it and the lines."""
+    runs, source, data = tmp_path / "runs" / "count.txt", tmp_path / "source.txt", tmp_path / "data"
+    for folder in (runs.parent, data):
+        folder.mkdir()
+    source.write_text("ab")
+    (data / "0.bin").write_text("scan")
 
-    def run(extra: str = "", status: int = 0) -> int:
+    def run(extra: str = "", status: int = 0, version: str = "1") -> int:
         code = f"open({str(runs)!r}, 'a').write('x'); {extra or 0}; raise SystemExit({status})"
-        run_once(tmp_path, "count up", [sys.executable, "-c", code], [source], [runs])
+        Steps(tmp_path, version).run("count up", [sys.executable, "-c", code], [source, data], [runs.parent])
         return len(runs.read_text())
 
     return run
@@ -25,28 +34,92 @@ def test_a_step_runs_once(count, tmp_path, capfd):
     assert (tmp_path / "steps" / "count_up.json").is_file()
 
 
-def test_it_runs_again_when_anything_changed(count, tmp_path):
+def test_it_runs_again_when_anything_that_decides_its_results_changed(count, tmp_path):
+    source, scan, record = tmp_path / "source.txt", tmp_path / "data" / "0.bin", tmp_path / "steps" / "count_up.json"
+    changes = [
+        lambda: source.write_text("abc"),
+        lambda: (source.write_text("bac"), os.utime(source, ns=(0, 5))),  # of equal length
+        lambda: scan.rename(tmp_path / "hidden.bin"),
+        lambda: (tmp_path / "hidden.bin").rename(scan),
+        lambda: (tmp_path / "data" / "1.bin").write_text(""),
+        source.unlink,
+        lambda: record.write_text("[" * 100_000),
+        record.unlink,
+    ]
+    assert count() == 1
+    for runs, change in enumerate(changes, start=2):
+        change()
+        assert [count(), count()] == [runs, runs]
+    assert count("1 + 1") == runs + 1
+    assert count("1 + 1", version="2") == runs + 2
+
+
+def test_it_runs_again_when_its_results_were_changed_or_removed(count, tmp_path):
+    result = tmp_path / "runs" / "count.txt"
     count()
-    assert count("1 + 1") == 2
-    (tmp_path / "source.txt").write_text("ab")
-    assert count("1 + 1") == 3
-    (tmp_path / "runs.txt").unlink()
-    assert count("1 + 1") == 1
-    (tmp_path / "steps" / "count_up.json").write_text("{ cut")
-    assert count("1 + 1") == 2
+    result.write_text("another program's")
+    assert count() == len("another program's") + 1
+    result.unlink()
+    assert count() == 1
 
 
-def test_a_failure_ends_the_run_and_is_not_recorded(count):
+def test_a_failure_ends_the_run_and_what_it_left_counts_as_nothing(count):
+    count()
     with pytest.raises(SystemExit) as stopped:
         count(status=3)
     assert stopped.value.code == 3
-    assert count() == 2
+    # With the arguments of the first run, whose results the second one has written over.
+    assert count() == 3
 
 
-def test_output_folders_are_emptied_first(tmp_path):
-    folder = tmp_path / "out"
-    folder.mkdir()
-    (folder / "old.txt").write_text("")
-    code = f"import os; os.makedirs({str(folder)!r}); open(os.path.join({str(folder)!r}, 'new.txt'), 'w')"
-    run_once(tmp_path, "write", [sys.executable, "-c", code], [], [folder])
-    assert [path.name for path in folder.iterdir()] == ["new.txt"]
+def test_a_killed_command_is_named(count):
+    with pytest.raises(UserError, match=r"count up: its command was ended by signal 9 \(Killed\)"):
+        count("import os; os.kill(os.getpid(), 9)")
+
+
+def test_other_files_in_the_folders_of_results_stay(count, tmp_path):
+    notes = tmp_path / "runs" / "notes.md"
+    notes.write_text("mine")
+    assert [count(), count()] == [1, 1]
+    assert notes.read_text() == "mine"
+
+
+def test_files_swapped_are_files_changed(tmp_path):
+    paths = [tmp_path / name for name in "ab"]
+    for path in paths:
+        path.write_text(path.name)
+        os.utime(path, ns=(1, 1))
+    assert fingerprint(paths) != fingerprint(paths[::-1])
+    assert fingerprint(paths) == fingerprint(paths)
+
+
+STOPPED = """
+import sys
+from pathlib import Path
+from kitti_eval import command
+from kitti_eval.steps import Steps
+
+CHILD = '''
+import signal, time
+from pathlib import Path
+signal.signal(signal.SIGTERM, lambda *_: (Path("tidied").touch(), exit(1)))
+Path("started").touch()
+time.sleep(60)
+'''
+
+def main():
+    Steps(Path("."), "1").run("wait", [sys.executable, "-c", CHILD], [], [])
+
+command.run(main)
+"""
+
+
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+def test_a_stopped_run_stops_its_command_which_tidies_up(tmp_path, number, status):
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])}
+    with subprocess.Popen([sys.executable, "-c", STOPPED], cwd=tmp_path, env=environment, text=True) as process:
+        while not (tmp_path / "started").exists():
+            time.sleep(0.02)
+        process.send_signal(number)
+    assert process.returncode == status
+    assert (tmp_path / "tidied").exists()

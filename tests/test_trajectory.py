@@ -1,4 +1,5 @@
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -6,6 +7,8 @@ from scipy.spatial.transform import Rotation
 
 from kitti_eval import pose_files, trajectory
 from kitti_eval.errors import UserError
+
+FOLDER = Path(__file__).parent / "golden"
 
 
 def make_path(frames: int = 40, seed: int = 0) -> np.ndarray:
@@ -29,8 +32,8 @@ def test_pose_vectors_against_scipy():
     np.testing.assert_array_equal(matrices[..., :3, 3], vectors[..., :3])
 
 
-def test_text_of_the_release_for_its_pose_vectors(shared):
-    golden = json.loads((shared / "golden" / "dump_pose_seq_tum.json").read_text())
+def test_text_of_the_release_for_its_pose_vectors():
+    golden = json.loads((FOLDER / "dump_pose_seq_tum.json").read_text())
     times_s = np.array(golden["times"])
     for vectors, expected in zip(golden["pose_vectors"], golden["tum_text"]):
         text = pose_files.format_tum(trajectory.predicted_vectors_to_poses(np.array(vectors)), times_s)
@@ -126,6 +129,13 @@ def test_files_keep_a_trajectory(tmp_path):
         ("0 0 0 0 0 0 0 0.5\n", "quaternions of length 1, found one of 0.5"),
         ("1 0 0 0 0 0 0 1\n1 0 0 0 0 0 0 1\n", "expected ascending times"),
         ("1 2 3\n", "expected 12 numbers per line"),
+        ("0 2e12 0 0 0 0 0 1\n", "expected poses in metres, found the number 2e.12"),
+        ("0 1e300 1e300 0 0 0 0 1\n", "expected poses in metres"),
+        ("1 0 0 0 0 1 0 0 0 0 1 0\n1 0 0 1e300 0 1 0 0 0 0 1 0\n", "expected poses in metres"),
+        ("1 0 0 0 0 1 0 0 0 0 1 0\n1 0 0 0 0 0 0 0 0 0 1 0\n", "found no rotation in pose 2"),
+        ("1 0.03 0 0 0 1 0 0 0 0 1 0\n", "found no rotation in pose 1"),
+        ("-1 0 0 0 0 1 0 0 0 0 1 0\n", "found no rotation in pose 1"),
+        ("30 0 0 0 0 30 0 0 0 0 30 0\n", "found no rotation in pose 1"),
     ],
 )
 def test_damaged_files_are_named(tmp_path, text, message):
@@ -134,3 +144,23 @@ def test_damaged_files_are_named(tmp_path, text, message):
         path.write_text(text)
     with pytest.raises(UserError, match=f"pose.txt: .*{message}"):
         pose_files.read_trajectory(path)
+
+
+def test_rounding_as_of_long_chains_in_float32_is_taken(tmp_path):
+    poses = make_path()
+    poses[:, :3, :3] *= 1.001
+    (tmp_path / "kitti.txt").write_text("\n" + pose_files.format_kitti(poses) + "  \n")
+    np.testing.assert_allclose(pose_files.read_kitti(tmp_path / "kitti.txt"), poses, rtol=1e-5, atol=1e-6)
+
+
+def test_times_of_a_trajectory_may_be_in_any_unit(tmp_path):
+    times = 1403636579763555584.0 + 5e7 * np.arange(40)
+    (tmp_path / "tum.txt").write_text(pose_files.format_tum(make_path(), times))
+    np.testing.assert_array_equal(pose_files.read_tum(tmp_path / "tum.txt").times_s, times)
+
+
+@pytest.mark.parametrize(("text", "found"), [("0\n0.2\n0.1\n", "0.1 after 0.2"), ("0.1\n0.1\n", "0.1 after 0.1")])
+def test_times_that_do_not_rise_are_named(tmp_path, text, found):
+    (tmp_path / "times.txt").write_text(text)
+    with pytest.raises(UserError, match=f"times.txt: expected ascending times, found {found}"):
+        pose_files.read_times(tmp_path / "times.txt")

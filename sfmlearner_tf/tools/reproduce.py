@@ -9,15 +9,21 @@ Example:
     --ckpt_depth=checkpoints/model-190532 --ckpt_pose=checkpoints/model-100280 --output_dir=reproduce
 """
 
+import glob
 import sys
 from pathlib import Path
 
 from absl import flags
 
 from kitti_eval import command, files, report, reproduction
+from kitti_eval.depth_ground_truth import list_lidar_files
 from kitti_eval.errors import UserError
-from kitti_eval.steps import run_once
-from sfmlearner_tf import run_config
+from kitti_eval.image_lists import list_eigen_files, read_image_list
+from kitti_eval.images import find_image
+from kitti_eval.locks import lock_folder
+from kitti_eval.snippets import name_sequences
+from kitti_eval.steps import Steps
+from sfmlearner_tf import __version__, run_config
 
 _KITTI_RAW = flags.DEFINE_string("kitti_raw", "", "Folder of KITTI raw.")
 _KITTI_ODOM = flags.DEFINE_string("kitti_odom", "", "Folder of KITTI odometry.")
@@ -25,7 +31,7 @@ _CKPT_DEPTH = flags.DEFINE_string("ckpt_depth", "", "Checkpoint with the depth n
 _CKPT_POSE = flags.DEFINE_string("ckpt_pose", "", "Checkpoint with the pose network.")
 _OUTPUT_DIR = flags.DEFINE_string("output_dir", "reproduce", "Folder for predictions, results and the report.")
 _TEST_FILE_LIST = flags.DEFINE_string("test_file_list", "", "List of the test images; default: the Eigen split.")
-_TEST_SEQS = flags.DEFINE_list("test_seqs", ["09", "10"], "Odometry sequences to evaluate.")
+_TEST_SEQS = flags.DEFINE_list("test_seqs", ["09", "10"], "Numbers of the odometry sequences to evaluate.")
 _SEQ_LENGTH = flags.DEFINE_integer(
     "seq_length", None, "Frames per snippet; by default those of the pose network's training run, else 5."
 )
@@ -42,14 +48,18 @@ _CAPS_M = (80, 50)
 
 def main() -> None:
     """Runs the parts that the flags select, prints the tables and writes the report."""
-    output_dir = Path(_OUTPUT_DIR.value)
-    sections = []
-    if _KITTI_RAW.value and _CKPT_DEPTH.value:
-        sections.append(_reproduce_depth(Path(_KITTI_RAW.value), output_dir))
-    if _KITTI_ODOM.value and _CKPT_POSE.value:
-        sections += [_reproduce_motion(Path(_KITTI_ODOM.value), output_dir, sequence) for sequence in _TEST_SEQS.value]
-    if not sections:
+    depth, motion = _KITTI_RAW.value and _CKPT_DEPTH.value, _KITTI_ODOM.value and _CKPT_POSE.value
+    if not (depth or motion):
         raise UserError("expected --kitti_raw with --ckpt_depth, or --kitti_odom with --ckpt_pose; found neither pair")
+    sequences, output_dir = name_sequences(_TEST_SEQS.name, _TEST_SEQS.value), Path(_OUTPUT_DIR.value)
+    with lock_folder(output_dir):
+        sections = [_reproduce_depth(Path(_KITTI_RAW.value), output_dir)] if depth else []
+        if motion:
+            sections += [_reproduce_motion(Path(_KITTI_ODOM.value), output_dir, sequence) for sequence in sequences]
+        _write_report(sections, output_dir)
+
+
+def _write_report(sections: list[report.Section], output_dir: Path) -> None:
     for section in sections:
         print(*(f"\n{report.format_comparison(comparison)}" for comparison in section.comparisons), sep="\n")
     page = report.render_report("SfMLearner: our results beside the published ones", sections)
@@ -59,16 +69,19 @@ def main() -> None:
 
 
 def _reproduce_depth(kitti_raw: Path, output_dir: Path) -> report.Section:
-    prediction = output_dir / f"{Path(_CKPT_DEPTH.value).name}.npy"
+    steps, prediction = Steps(output_dir, __version__), output_dir / f"{Path(_CKPT_DEPTH.value).name}.npy"
+    image_files = read_image_list(_TEST_FILE_LIST.value) if _TEST_FILE_LIST.value else list_eigen_files()
     predict = [
         *_tool("test_kitti_depth"),
         *_prediction_flags(_CKPT_DEPTH.value, kitti_raw, output_dir),
         f"--split={_TEST_FILE_LIST.value or 'eigen'}",
     ]
-    run_once(output_dir, "predict depth", predict, _checkpoint_files(_CKPT_DEPTH.value), [prediction])
+    images = [find_image(kitti_raw, image_file) for image_file in image_files]
+    steps.run("predict depth", predict, [*_checkpoint_files(_CKPT_DEPTH.value), *images], [prediction])
+    truth = [file for image_file in image_files for file in list_lidar_files(kitti_raw, image_file)]
     lines, comparisons = [], []
     for cap in _CAPS_M:
-        means, images = output_dir / f"depth_{cap}m.json", output_dir / f"depth_{cap}m.csv"
+        means, errors = output_dir / f"depth_{cap}m.json", output_dir / f"depth_{cap}m.csv"
         evaluate = [
             *_evaluation("eval_depth"),
             f"--kitti_dir={kitti_raw}",
@@ -76,9 +89,9 @@ def _reproduce_depth(kitti_raw: Path, output_dir: Path) -> report.Section:
             f"--test_file_list={_TEST_FILE_LIST.value}",
             f"--max_depth={cap}",
             f"--output_json={means}",
-            f"--output_csv={images}",
+            f"--output_csv={errors}",
         ]
-        run_once(output_dir, f"evaluate depth to {cap} m", evaluate, [prediction], [means, images])
+        steps.run(f"evaluate depth to {cap} m", evaluate, [prediction, *truth], [means, errors])
         line, tables = reproduction.compare_depth_results(means, cap)
         lines.append(line)
         comparisons += tables
@@ -89,34 +102,35 @@ def _reproduce_depth(kitti_raw: Path, output_dir: Path) -> report.Section:
 
 def _reproduce_motion(kitti_odom: Path, output_dir: Path, sequence: str) -> report.Section:
     truth, prediction, results = (output_dir / kind / sequence for kind in ("truth", "motion", "motion_results"))
+    steps, images = Steps(output_dir, __version__), kitti_odom / "sequences" / sequence / "image_2"
     poses, times = kitti_odom / "poses" / f"{sequence}.txt", kitti_odom / "sequences" / sequence / "times.txt"
     seq_length = _find_seq_length()
     cut_flags = [f"--test_seq={sequence}", f"--seq_length={seq_length}"]
 
     cut = [*_evaluation("make_pose_ground_truth"), f"--dataset_dir={kitti_odom}", *cut_flags, f"--output_dir={truth}"]
-    cut_record = run_once(output_dir, f"true snippets of {sequence}", cut, [poses, times], [truth])
+    steps.run(f"true snippets of {sequence}", cut, [poses, times], [truth])
     predict = [
         *_tool("test_kitti_pose"), *_prediction_flags(_CKPT_POSE.value, kitti_odom, prediction), *cut_flags
     ]  # fmt: skip
-    checkpoint = _checkpoint_files(_CKPT_POSE.value)
-    predict_record = run_once(output_dir, f"predict motion of {sequence}", predict, [*checkpoint, times], [prediction])
+    inputs = [*_checkpoint_files(_CKPT_POSE.value), times, images]
+    steps.run(f"predict motion of {sequence}", predict, inputs, [prediction])
 
     ate = results / "ate.json"
     evaluate = [*_evaluation("eval_pose"), f"--gtruth_dir={truth}", f"--pred_dir={prediction}", f"--output_json={ate}"]
-    run_once(output_dir, f"evaluate snippets of {sequence}", evaluate, [cut_record, predict_record], [ate])
-    whole = results / "odometry.json"
+    steps.run(f"evaluate snippets of {sequence}", evaluate, [truth, prediction], [ate])
+    whole, plots = results / "odometry.json", results / "plots"
     evaluate = [
         *_evaluation("eval_odometry"),
         f"--gtruth_file={poses}",
         f"--times_file={times}",
         f"--pred={prediction}",
         f"--output_json={whole}",
-        f"--plot_dir={results}",
+        f"--plot_dir={plots}",
     ]
-    run_once(output_dir, f"evaluate trajectory of {sequence}", evaluate, [poses, predict_record], [whole])
+    steps.run(f"evaluate trajectory of {sequence}", evaluate, [poses, times, prediction], [whole, plots])
     comparisons = [
         *reproduction.compare_ate_results(ate, sequence),
-        *_evaluate_mean_motion(kitti_odom, output_dir, sequence, seq_length),
+        *_evaluate_mean_motion(steps, kitti_odom, results / "mean_odometry.json", sequence, seq_length),
         *reproduction.compare_odometry_results(whole, sequence),
     ]
     lines = [
@@ -124,17 +138,16 @@ def _reproduce_motion(kitti_odom: Path, output_dir: Path, sequence: str) -> repo
         f"Snippets have {seq_length} frames, the published ones 5. Their ATE is the paper's: sqrt(sum of "
         "squared errors) / frames, after one scale per snippet. Paths are chained as predicted, then aligned by 7dof.",
     ]
-    return report.Section(f"Motion, {sequence}", lines, comparisons, reproduction.read_plots(results, sequence))
+    return report.Section(f"Motion, {sequence}", lines, comparisons, reproduction.read_plots(whole, plots, sequence))
 
 
 def _evaluate_mean_motion(
-    kitti_odom: Path, output_dir: Path, sequence: str, seq_length: int
+    steps: Steps, kitti_odom: Path, results: Path, sequence: str, seq_length: int
 ) -> list[report.Comparison]:
     """The trivial predictor, from those of the training sequences 00 to 08 that exist."""
     training = sorted((kitti_odom / "poses").glob("0[0-8].txt"))
     if not training:
         return []
-    results = output_dir / "motion_results" / sequence / "mean_odometry.json"
     evaluate = [
         *_evaluation("eval_mean_odometry"),
         f"--dataset_dir={kitti_odom}",
@@ -143,7 +156,8 @@ def _evaluate_mean_motion(
         f"--seq_length={seq_length}",
         f"--output_json={results}",
     ]
-    run_once(output_dir, f"mean motion on {sequence}", evaluate, training, [results])
+    inputs = [*training, kitti_odom / "poses" / f"{sequence}.txt"]
+    steps.run(f"mean motion on {sequence}", evaluate, inputs, [results])
     return reproduction.compare_mean_odometry_results(results, sequence)
 
 
@@ -174,7 +188,7 @@ def _find_seq_length() -> int:
 def _checkpoint_files(checkpoint: str) -> list[Path]:
     """All files that decide what a checkpoint predicts."""
     beside = Path(checkpoint).parent / run_config.CONFIG_NAME
-    return [Path(f"{checkpoint}.index"), Path(f"{checkpoint}.data-00000-of-00001"), beside]
+    return [*map(Path, sorted(glob.glob(f"{glob.escape(checkpoint)}.*"))), beside]
 
 
 def cli() -> None:

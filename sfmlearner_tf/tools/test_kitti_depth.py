@@ -15,6 +15,7 @@ from tqdm import tqdm
 
 from kitti_eval import command
 from kitti_eval.image_lists import list_eigen_files, list_stereo_files, read_image_list
+from kitti_eval.images import find_image
 from sfmlearner_tf.run_config import find_image_size
 
 _BATCH_SIZE = flags.DEFINE_integer("batch_size", 4, "Images per step.", lower_bound=1)
@@ -36,6 +37,7 @@ def main() -> None:
     """Predicts depth for all listed images and writes one file."""
     lists = {"eigen": list_eigen_files, "stereo": list_stereo_files}
     image_files = lists[_SPLIT.value]() if _SPLIT.value in lists else read_image_list(_SPLIT.value)
+    paths = [find_image(_DATASET_DIR.value, image_file) for image_file in image_files]
     size = find_image_size(_CKPT_FILE.value, _IMG_HEIGHT.value, _IMG_WIDTH.value)
     # Imported late: TensorFlow takes seconds to load, and wrong flags should fail at once.
     from sfmlearner_tf.device import allow_memory_growth
@@ -43,7 +45,6 @@ def main() -> None:
 
     allow_memory_growth()
     predictor = load_depth_predictor(_CKPT_FILE.value, *size)
-    paths = [Path(_DATASET_DIR.value, image_file) for image_file in image_files]
     depths = predict_depths(predictor, paths, _BATCH_SIZE.value)
     output_file = Path(_OUTPUT_DIR.value, f"{Path(_CKPT_FILE.value).name}.npy")
     progress = tqdm(depths, "predicting", len(paths), unit="image", disable=None)

@@ -1,7 +1,7 @@
 """Predicts the camera motion of a KITTI odometry sequence, for kitti_eval.eval_pose and kitti_eval.eval_odometry.
 
 Writes one TUM file for every run of as many frames as the pose network sees, named by the first: the poses relative to
-that frame, with translation of arbitrary scale.
+that frame, with translation of arbitrary scale. Once all are predicted, they take the place of those of an earlier run.
 
 Example:
   python tools/test_kitti_pose.py --dataset_dir=/data/kitti_odometry --test_seq=9 --ckpt_file=model-9 --output_dir=out

@@ -1,5 +1,6 @@
 import csv
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -70,6 +71,21 @@ def test_everything_that_it_writes(dataset):
     assert imageio.imread(maps[0]).shape == (2 * HEIGHT, WIDTH, 3)
 
 
+def test_names_need_not_be_valid_utf_8(dataset):
+    odd = dataset / os.fsdecode(b"caf\xe9")
+    (dataset / "kitti").rename(odd)
+    for name in ("pred.npy", "list.txt"):
+        (dataset / name).rename(odd / name)
+    options = f"--test_file_list={odd / 'list.txt'}", f"--output_csv={odd / 'o.csv'}", f"--output_json={odd / 'o.json'}"
+    done = evaluate(odd, odd / "pred.npy", *options, f"--error_map_dir={odd / 'maps'}")
+    assert done.returncode == 0, done.stderr
+    assert json.loads((odd / "o.json").read_text())["evaluated"] == 2
+    assert len(list((odd / "maps").iterdir())) == 2
+    done = evaluate(odd, odd / "none.npy", options[0])
+    assert done.returncode == 1
+    assert "none.npy: expected a .npy file of numbers [N, h, w]; cannot read it" in done.stderr
+
+
 def test_stereo_split_with_perfect_disparities(tmp_path):
     for folder in ("disp_occ_0", "calib_cam_to_cam"):
         (tmp_path / "training" / folder).mkdir(parents=True)
@@ -100,7 +116,18 @@ def make_bad_predictions(folder: Path) -> None:
     np.save(folder / "nan.npy", good * np.nan)
     np.save(folder / "pickled.npy", np.array([{}], dtype=object), allow_pickle=True)
     np.savez(folder / "archive.npz", good)
-    (folder / "cut.npy").write_bytes((folder / "few.npy").read_bytes()[:500])
+    content = (folder / "few.npy").read_bytes()
+    (folder / "cut.npy").write_bytes(content[:500])
+    (folder / "header.npy").write_bytes(content.replace(b")", b" ", 1))
+    (folder / "zip.npy").write_bytes(b"PK\x03\x04" + content)
+    for name, shape in (("rows.npy", (10**12, 8, 16)), ("more.npy", (10**21, 8, 16)), ("none.npy", (3, 0, 16))):
+        with (folder / name).open("wb") as file:
+            np.lib.format.write_array_header_1_0(file, {"descr": "<f4", "fortran_order": False, "shape": shape})
+            file.write(bytes(10))
+    with (folder / "sparse.npy").open("wb") as file:
+        header = {"descr": "<f4", "fortran_order": False, "shape": (3, 10**5, 10**5)}
+        np.lib.format.write_array_header_1_0(file, header)
+        file.truncate(file.tell() + 12 * 10**10)
 
 
 @pytest.mark.parametrize(
@@ -113,7 +140,13 @@ def make_bad_predictions(folder: Path) -> None:
         ("pickled.npy", "Python objects"),
         ("archive.npz", "found an archive"),
         ("cut.npy", "cannot read it"),
-        ("none.npy", "No such file"),
+        ("header.npy", "cannot read it"),
+        ("zip.npy", "cannot read it"),
+        ("rows.npy", "cannot read it"),
+        ("more.npy", "cannot read it"),
+        ("none.npy", "expected the size of an image, found [3, 0, 16]"),
+        ("sparse.npy", "expected the size of an image, found [3, 100000, 100000]"),
+        ("absent.npy", "No such file"),
     ],
 )
 def test_unusable_predictions_are_refused_in_one_line(dataset, name, message):
@@ -132,6 +165,12 @@ def test_unusable_predictions_are_refused_in_one_line(dataset, name, message):
     ("option", "message"),
     [
         ("--scale=big", "--scale=big: expected median, none or a number above 0"),
+        ("--scale=nan", "--scale=nan: expected median, none or a number above 0"),
+        ("--scale=inf", "--scale=inf: expected median, none or a number above 0"),
+        ("--scale=-1", "--scale=-1: expected median, none or a number above 0"),
+        ("--max_depth=inf", "must be below --max_depth=inf, both finite"),
+        ("--max_depth=nan", "must be below --max_depth=nan, both finite"),
+        ("--min_depth=nan", "--min_depth=nan must be below"),
         ("--min_depth=90", "--min_depth=90.0 must be below --max_depth=80.0"),
         ("--test_file_list=none.txt", "none.txt: expected a list of test images"),
         ("--crop=half", "crop"),

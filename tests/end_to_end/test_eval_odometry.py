@@ -76,9 +76,13 @@ def test_a_prediction_with_gaps_is_matched_by_time(tmp_path, truth):
 def test_other_mistakes_are_refused_in_one_line(tmp_path, truth):
     truth_file = f"--gtruth_file={tmp_path / 'truth.txt'}"
     (tmp_path / "short.txt").write_text("0\n1\n")
+    (tmp_path / "flat.txt").write_text("1 0 0 0 0 0 0 0 0 0 1 0\n" * FRAMES)
+    (tmp_path / "far.txt").write_text("1 0 0 1e200 0 1 0 0 0 0 1 0\n" * FRAMES)
     for options, message in (
         ([truth_file, f"--pred={tmp_path / 'none.txt'}"], "none.txt: expected a text file of numbers; No such file"),
         ([truth_file, f"--pred={tmp_path / 'truth.txt'}", f"--output_tum={tmp_path / 'o'}"], "has times"),
+        ([truth_file, f"--pred={tmp_path / 'flat.txt'}"], "flat.txt: expected rotations and positions"),
+        ([truth_file, f"--pred={tmp_path / 'far.txt'}"], "far.txt: expected poses in metres, found the number 1e+200"),
         (
             [truth_file, f"--pred={tmp_path / 'truth.txt'}", f"--times_file={tmp_path / 'short.txt'}"],
             "expected 150 times",

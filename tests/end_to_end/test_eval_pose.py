@@ -1,9 +1,15 @@
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
+
+from kitti_eval.pose_files import format_kitti
+from kitti_eval.snippets import write_snippets
+from kitti_eval.trajectory import chain_motions, pose_vectors_to_matrices
 
 KITTI_EVAL = Path(__file__).parents[2] / "kitti_eval"
 
@@ -41,6 +47,28 @@ def test_mean_odometry_gives_the_row_of_the_paper(shared):
         "sequence 09: ATE 0.032 +- 0.026 over 1587 snippets; published 0.032 +- 0.026",
         "sequence 10: ATE 0.024 +- 0.023 over 1197 snippets; published 0.028 +- 0.023",
     ]
+
+
+def test_names_need_not_be_valid_utf_8(tmp_path):
+    odd, times_s = tmp_path / os.fsdecode(b"caf\xe9"), np.arange(3) / 10
+    write_snippets(odd, [np.tile(np.eye(4), (3, 1, 1))], times_s)
+    (odd / "000000.txt").rename(odd / os.fsdecode(b"\xff.txt"))
+    done = run("eval_pose", f"--gtruth_dir={odd}", f"--pred_dir={odd}", f"--output_json={odd / 'ate.json'}")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert json.loads((odd / "ate.json").read_text())["ate"] == {os.fsdecode(b"\xff.txt"): 0}
+
+
+def test_sequences_may_be_given_by_number_alone(tmp_path):
+    steps = np.random.RandomState(0).normal([0, 0, 1, 0, 0, 0], 0.05, (11, 6))
+    (tmp_path / "poses").mkdir()
+    for name in ("00", "03"):
+        poses = chain_motions(pose_vectors_to_matrices(steps))
+        (tmp_path / "poses" / f"{name}.txt").write_text(format_kitti(poses))
+    done = run("eval_mean_odometry", f"--dataset_dir={tmp_path}", "--train_seqs=0", "--test_seqs=3")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.startswith("sequence 03: ATE 0.")
+    done = run("eval_mean_odometry", f"--dataset_dir={tmp_path}", "--train_seqs=0", "--test_seqs=../poses/03")
+    assert done.stderr == "error: --test_seqs: expected numbers of sequences such as 9,10, found '../poses/03'\n"
 
 
 def test_mistakes_are_refused_in_one_line(tmp_path):

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
+from kitti_eval.locks import lock_folder
 from kitti_eval.pose_files import read_tum
 from kitti_eval.trajectory import predicted_vectors_to_poses
 from sfmlearner_tf import TrainConfig, prediction, run_config
@@ -31,13 +36,17 @@ def run(name, *options):
 
 @pytest.fixture(scope="module")
 def world(tmp_path_factory):
-    """A world of two test scenes of six frames, and a checkpoint of both networks, in run/ and, as it is without
-    config.json, in bare/."""
+    """A world of two test scenes of six frames, every second image a .jpg, and a checkpoint of both networks, in run/
+    and, as it is without config.json, in bare/."""
     folder = tmp_path_factory.mktemp("reproduce")
     options = SyntheticKitti(
         num_train_scenes=1, num_test_scenes=2, frames_per_scene=6, img_height=32, img_width=64, stereo=False
     )
     write_dataset(str(folder / "world"), options, 1)
+    images = [path for path in sorted((folder / "world").rglob("*.png")) if "proj_depth" not in path.parts]
+    for path in images[::2]:
+        Image.open(path).save(path.with_suffix(".jpg"), quality=95)
+        path.unlink()
     variables = {**DispNet().release_variables(), **PoseExpNet(2).release_variables()}
     # So far that the untrained network's tiny steps show in the decimals of the snippets.
     weight = variables["pose_exp_net/pose/pred/weights"]
@@ -67,29 +76,63 @@ def predict_pose(world, ckpt_file, *options):
     return run("test_kitti_pose", *flags, *options)
 
 
-def reproduce(world, *options):
-    return run(
-        "reproduce",
+def reproduce_flags(world):
+    return (
         f"--kitti_raw={world / 'world' / 'kitti_raw'}",
         f"--kitti_odom={world / 'world' / 'kitti_odometry'}",
         f"--ckpt_depth={world / 'run' / 'model-5'}",
         f"--ckpt_pose={world / 'run' / 'model-5'}",
         f"--test_file_list={world / 'world' / 'kitti_raw' / 'test_files.txt'}",
         f"--output_dir={world / 'out'}",
-        "--test_seqs=09",
-        *options,
+        "--test_seqs=9",
     )
 
 
-def test_one_command_from_checkpoint_to_report(world):
+def reproduce(world, *options):
+    return run("reproduce", *reproduce_flags(world), *options)
+
+
+def begin(world, *options):
+    """The first step that `reproduce` does not skip; it and its command are stopped as soon as that runs."""
+    command = [sys.executable, str(TOOLS / "reproduce.py"), *reproduce_flags(world), *options]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as process:
+        line = next(line for line in process.stdout if ": already done" not in line)
+        children = Path(f"/proc/{process.pid}/task/{process.pid}/children")
+        while not (child := children.read_text()):
+            assert process.poll() is None
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(timeout=60) == 128 + signal.SIGTERM
+    assert not Path("/proc", child.strip()).exists()
+    return line.partition(":")[0]
+
+
+@contextlib.contextmanager
+def touched(path):
+    """The file written anew with the content it has."""
+    before = path.stat().st_mtime_ns
+    path.write_bytes(path.read_bytes())
+    yield path
+    os.utime(path, ns=(before, before))
+
+
+def read_listed(world):
+    return (world / "world" / "kitti_raw" / "test_files.txt").read_text().split()
+
+
+@pytest.fixture(scope="module")
+def reproduced(world):
+    """What the first run prints."""
     done = reproduce(world)
     assert done.returncode == 0, done.stderr
-    out = world / "out"
-    listed = (world / "world" / "kitti_raw" / "test_files.txt").read_text().split()
+    return done.stdout
+
+
+def test_one_command_from_checkpoint_to_report(world, reproduced):
+    out, listed = world / "out", read_listed(world)
     assert np.load(out / "model-5.npy", allow_pickle=False).shape == (len(listed), HEIGHT, WIDTH)
-    assert [path.name for path in sorted((out / "motion" / "09").iterdir())] == [f"{i:06d}.txt" for i in range(4)]
-    assert "Depth to 80 m, against K, released code and model" in done.stdout
-    assert "Depth to 50 m, against K" in done.stdout
+    assert [path.name for path in sorted((out / "motion" / "09").glob("*.txt"))] == [f"{i:06d}.txt" for i in range(4)]
+    assert "Depth to 80 m, against K, released code and model" in reproduced
+    assert "Depth to 50 m, against K" in reproduced
     page = (out / "report.html").read_text()
     assert page.count("data:image/png;base64,") == 6 + 1
     assert "Motion, 09" in page
@@ -103,16 +146,67 @@ def test_one_command_from_checkpoint_to_report(world):
     cell = cells["Snippet ATE (m), 09", "Ours", "ATE mean"]
     assert (cell["ours"], cell["published"]) == (ate["mean"], 0.021)
 
+
+def test_what_is_done_is_not_done_again_unless_something_changed(world, reproduced):
     again = reproduce(world)
     assert again.returncode == 0, again.stderr
-    assert again.stdout.count("already done") == 8
-    assert "predict" not in again.stdout.replace("predict depth: already done", "").replace(
-        "predict motion of 09: already done", ""
-    )
-    run_config.write(CONFIG, str(world / "run"))
-    again = reproduce(world, "--kitti_odom=")
-    assert again.returncode == 0, again.stderr
-    assert "already done" not in again.stdout
+    assert again.stdout.count(": already done") == reproduced.count(sys.executable) == 8
+    sequence, run = world / "world" / "kitti_odometry" / "sequences" / "09", world / "run"
+    for path in (run / "config.json", run / "model-5.index", next((sequence / "image_2").iterdir())):
+        with touched(path):
+            assert begin(world, "--kitti_raw=") == "predict motion of 09"
+    with touched(sequence / "times.txt"):
+        assert begin(world, "--kitti_raw=") == "true snippets of 09"
+    listed = [(world / "world" / "kitti_raw" / name).with_suffix(".jpg") for name in read_listed(world)]
+    with touched(next(path for path in listed if path.exists())):
+        assert begin(world, "--kitti_odom=") == "predict depth"
+
+
+def test_figures_are_of_the_lidar_that_is_there(world, reproduced):
+    listed = read_listed(world)
+    date, drive, *_, name = Path(listed[1]).parts
+    scan = world / "world" / "kitti_raw" / date / drive / "velodyne_points" / "data" / f"{name[:-4]}.bin"
+    hidden = scan.rename(scan.with_suffix(".hidden"))
+    for count in (len(listed) - 1, len(listed)):
+        done = reproduce(world, "--kitti_odom=")
+        assert done.returncode == 0, done.stderr
+        assert f"mean over {count} of {len(listed)} images" in (world / "out" / "report.html").read_text()
+        assert json.loads((world / "out" / "depth_50m.json").read_text())["evaluated"] == count
+        if hidden.exists():
+            hidden.rename(scan)
+
+
+def test_a_list_of_equal_length_is_predicted_anew(world, reproduced):
+    before, image_files = np.load(world / "out" / "model-5.npy"), read_listed(world)
+    with touched(world / "world" / "kitti_raw" / "test_files.txt") as path:
+        path.write_text("\n".join(image_files[::-1]))
+        done = reproduce(world, "--kitti_odom=")
+        path.write_text("\n".join(image_files))
+    assert done.returncode == 0, done.stderr
+    np.testing.assert_allclose(np.load(world / "out" / "model-5.npy"), before[::-1], rtol=1e-5)
+
+
+def test_nothing_but_its_own_files_is_touched(world):
+    mine = world / "mine"
+    notes = [mine / "notes.md", mine / "truth" / "09" / "notes.md", mine / "motion" / "09" / "notes.txt"]
+    for path in notes:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("mine")
+    for sequences in ("09,", "..", "../../mine", str(mine), ""):
+        done = reproduce(world, f"--output_dir={mine}", f"--test_seqs={sequences}")
+        assert done.stderr.startswith("error: --test_seqs: expected numbers of sequences such as 9,10, found ")
+        assert (done.returncode, done.stdout, done.stderr.count("\n")) == (1, "", 1)
+    done = reproduce(world, f"--output_dir={mine}", "--kitti_raw=")
+    assert done.returncode == 1
+    assert "09: expected no text files but snippets that were written there before, found notes.txt" in done.stderr
+    assert [path.read_text() for path in notes] == ["mine"] * 3
+
+
+def test_two_runs_do_not_share_a_folder(world):
+    with lock_folder(world / "locked"):
+        done = reproduce(world, f"--output_dir={world / 'locked'}")
+    assert done.stderr.startswith(f"error: {world / 'locked'}: another process works in this folder")
+    assert done.returncode == 1
 
 
 def test_depth_images_have_the_size_of_the_training(world):
