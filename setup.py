@@ -16,6 +16,7 @@ VERSION = next(
 # Each becomes a console script, such as sfmlearner-eval-depth.
 COMMANDS = [
     "sfmlearner_tf.train",
+    "sfmlearner_tf.tools.check_dataset",
     "sfmlearner_tf.tools.demo",
     "sfmlearner_tf.tools.export_saved_model",
     "sfmlearner_tf.tools.fetch_checkpoint",

@@ -27,14 +27,31 @@ def file(tmp_path):
 def test_kitti_projection(file):
     path = file(f"calib_time: 09-Jan-2012 13:57:47\nP_rect_02: {P_RECT}\n")
     assert read_kitti_projection(path, "P_rect_02") == Intrinsics(fx=72, fy=71, cx=60, cy=17)
-    with pytest.raises(ValueError, match="after P_rect_03:, found 'no such line'"):
+    with pytest.raises(UserError, match="after P_rect_03:, found 'no such line'"):
         read_kitti_projection(path, "P_rect_03")
 
 
 @pytest.mark.parametrize("numbers", ["1 2 3", "a " * 12, "nan " + "1 " * 11, "0 " * 12])
 def test_a_damaged_projection_is_refused(file, numbers):
-    with pytest.raises(ValueError, match="expected twelve numbers"):
+    with pytest.raises(UserError, match=r"calibration\.txt: expected twelve numbers"):
         read_kitti_projection(file(f"P2: {numbers}\n"), "P2")
+
+
+@pytest.mark.parametrize(
+    ("fx", "cx", "skew", "last"),
+    [
+        (1e200, 60, 0, 1),
+        (-72, 60, 0, 1),
+        (0, 60, 0, 1),
+        (72, -1, 0, 1),
+        (72, 1e10, 0, 1),
+        (72, 60, 0.5, 1),
+        (72, 60, 0, 2),
+    ],
+)
+def test_what_is_no_camera_is_refused(file, fx, cx, skew, last):
+    with pytest.raises(UserError, match=r"calibration\.txt: expected"):
+        read_kitti_projection(file(f"P2: {fx} {skew} {cx} 4.5 0 71 17 0.2 0 0 {last} 0.003\n"), "P2")
 
 
 @pytest.mark.parametrize(
@@ -69,7 +86,7 @@ def test_other_calibration_files_are_refused_with_the_reason(file, text, message
 
 
 def test_a_missing_calibration_file_is_named():
-    with pytest.raises(UserError, match="found /no/file: No such file"):
+    with pytest.raises(UserError, match="/no/file: expected a calibration file of KITTI or COLMAP; No such file"):
         read_calibration_file("/no/file", 124, 38)
 
 

@@ -67,11 +67,17 @@ def test_the_split_is_a_tenth_by_sorted_order_and_survives_a_repair(tmp_path):
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (None, r"train\.txt: expected a list of examples, found: No such file"),
+        (None, r"train\.txt: expected a list of examples; No such file"),
         (b"", r"train\.txt: expected a line .* found an empty file"),
         (b"a 1\nb\n", r"train\.txt line 2: expected .* found 'b'"),
-        (b"a 1\n\n", r"train\.txt line 2: expected"),
-        (b"\xff\xfe", r"train\.txt: expected a list of examples, found: bytes that are not text"),
+        (b"\n\n", r"train\.txt: expected a line .* found an empty file"),
+        (b"\xff\xfe", r"train\.txt: expected a list of examples, found no text"),
+        (b"a 1\n../b 1\n", r"train\.txt line 2: expected a path inside the folder, found '\.\./b'"),
+        (b"a ../../1\n", r"train\.txt line 1: expected a path inside the folder"),
+        (b"a 1\n/etc 1\n", r"train\.txt line 2: expected a path inside the folder, found '/etc'"),
+        (b"a /etc/passwd\n", r"train\.txt line 1: expected a path inside the folder, found '/etc/passwd'"),
+        (b"a 1\0\n", r"train\.txt line 1: expected a path inside the folder"),
+        (b"a " + b"1" * 300 + b"\n", r"train\.txt line 1: expected a path, found a name that is too long"),
     ],
 )
 def test_a_bad_list_is_named(tmp_path, content, message):
@@ -81,6 +87,16 @@ def test_a_bad_list_is_named(tmp_path, content, message):
         read_split(str(tmp_path), "train")
 
 
+def test_empty_lines_of_a_list_are_passed_over(tmp_path):
+    (tmp_path / "val.txt").write_text("a 1\n\nb 2\n \n")
+    assert read_split(str(tmp_path), "val") == [Example("a", "1"), Example("b", "2")]
+
+
+def test_a_crop_may_leave_the_principal_point_outside_the_frame(tmp_path):
+    (tmp_path / "1_cam.txt").write_text("241.7,0.,-30.5,0.,246.3,200.,0.,0.,1.")
+    assert read_intrinsics(str(tmp_path / "1_cam.txt"))[:2, 2].tolist() == [-30.5, 200]
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [
@@ -88,7 +104,15 @@ def test_a_bad_list_is_named(tmp_path, content, message):
         ("a,0,0,0,1,0,0,0,1", "nine comma-separated numbers"),
         ("nan,0.,1.,0.,1.,1.,0.,0.,1.", "finite numbers"),
         ("inf,0.,1.,0.,1.,1.,0.,0.,1.", "finite numbers"),
-        ("1.,0.,1.,0.,-1.,1.,0.,0.,1.", "positive focal lengths, found fx=1 and fy=-1"),
+        ("1.,0.,1.,0.,-1.,1.,0.,0.,1.", "positive focal lengths .* found fx=1 and fy=-1"),
+        ("0.,0.,1.,0.,1.,1.,0.,0.,1.", "positive focal lengths .* found fx=0 and fy=1"),
+        ("1.,0.,1.,0.,1e30,1.,0.,0.,1.", "positive focal lengths .* found fx=1 and fy=1e\\+30"),
+        ("1e300,0.,1.,0.,1.,1.,0.,0.,1.", "positive focal lengths"),
+        ("9.,0.1,1.,0.,9.,1.,0.,0.,1.", "fx,0,cx,0,fy,cy,0,0,1, found '9.,0.1"),
+        ("9.,0.,1.,0.,9.,1.,0.,0.,2.", "fx,0,cx,0,fy,cy,0,0,1"),
+        ("9.,0.,1.,0.,9.,1.,0.,1.,1.", "fx,0,cx,0,fy,cy,0,0,1"),
+        ("9.,0.,-91.,0.,9.,1.,0.,0.,1.", r"a principal point in or near the frame, found \(-91, 1\)"),
+        ("9.,0.,1.,0.,9.,1e9,0.,0.,1.", "a principal point in or near the frame"),
         ("", "nine comma-separated numbers, found ''"),
     ],
 )

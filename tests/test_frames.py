@@ -1,16 +1,14 @@
+import os
+import warnings
+
 import numpy as np
 import pytest
 from PIL import Image
 
-from sfmlearner_tf.data.frames import open_image, read_upright_size
+from odd_pictures import turned_exif, write_png_header
+from sfmlearner_tf.data.frames import Geometry, load_frames, open_image, read_upright_size
+from sfmlearner_tf.data.sequences import Frame
 from sfmlearner_tf.errors import UserError
-
-
-def turned_exif() -> Image.Exif:
-    """The orientation of a picture whose top row is the camera's right side."""
-    exif = Image.Exif()
-    exif[0x0112] = 6
-    return exif
 
 
 @pytest.mark.parametrize(
@@ -37,6 +35,26 @@ def test_exif_orientation_is_applied_only_when_asked(tmp_path):
     assert read_upright_size(tmp_path / "a.jpg") == (48, 64)
 
 
+def test_frames_are_turned_upright_before_they_are_resized(tmp_path):
+    """As prediction turns them."""
+    picture = Image.fromarray(np.arange(48 * 64 * 3, dtype=np.uint8).reshape(48, 64, 3))
+    picture.save(tmp_path / "plain.png")
+    picture.save(tmp_path / "turned.png", exif=turned_exif())
+    plain, turned = load_frames(
+        tuple(Frame(name, str(tmp_path / f"{name}.png")) for name in ("plain", "turned")), Geometry(64, 64, 64), []
+    )
+    assert (plain.full_size, turned.full_size) == ((64, 48), (48, 64))
+    expected = picture.transpose(Image.Transpose.ROTATE_270).resize((64, 64), Image.Resampling.BILINEAR)
+    np.testing.assert_array_equal(np.asarray(turned.image), np.asarray(expected))
+
+
+def test_what_is_no_regular_file_is_refused_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "pipe.png")
+    for read in (open_image, read_upright_size):
+        with pytest.raises(UserError, match=r"pipe\.png: expected an image; this is no regular file"):
+            read(tmp_path / "pipe.png")
+
+
 @pytest.mark.parametrize("kind", [str, lambda path: path], ids=["str", "Path"])
 def test_an_unreadable_image_is_named_once_with_the_reason(tmp_path, kind):
     Image.effect_noise((64, 48), 50).save(tmp_path / "whole.png")
@@ -56,6 +74,17 @@ def test_an_unreadable_image_is_named_once_with_the_reason(tmp_path, kind):
             open_image(kind(tmp_path / name))
         assert str(raised.value).startswith(f"{tmp_path / name}: expected an image; {reason}")
         assert str(raised.value).count(str(tmp_path)) == 1
+
+
+@pytest.mark.parametrize("side", [13_000, 50_000])
+def test_a_picture_that_would_fill_the_memory_is_refused_by_its_header(tmp_path, side):
+    """Also one of which Pillow only warns."""
+    write_png_header(tmp_path / "a.png", side, side)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        for read in (open_image, read_upright_size):
+            with pytest.raises(UserError, match=r"a\.png: expected an image; Image size \(\d+ pixels\) exceeds limit"):
+                read(tmp_path / "a.png")
 
 
 def test_too_many_pixels_are_refused(tmp_path, monkeypatch):

@@ -1,5 +1,5 @@
 from kitti_tree import P_RECT, write_images
-from sfmlearner_tf.data.kitti_odom import list_kitti_odom
+from sfmlearner_tf.data.kitti_odom import LENGTHS, TRAIN_SEQUENCES, list_kitti_odom
 from sfmlearner_tf.data.sequences import Selection
 
 
@@ -20,4 +20,13 @@ def test_training_sequences_and_what_is_missing(tmp_path):
     assert kinds.count("missing sequence") == 6
     assert kinds.count("missing calibration") == 1
     assert kinds.count("damaged calibration") == 1
-    assert [note.number for note in listing.notes if note.kind == "missing frames"] == [2]
+    # Of 4,541; the end of a sequence may be missing too.
+    assert [(note.number, note.what) for note in listing.notes if note.kind == "missing frames"] == [
+        (4536, f"{tmp_path}/sequences/00, the first is 3")
+    ]
+
+
+def test_lengths_are_those_of_the_published_poses(shared):
+    for name, length in zip(TRAIN_SEQUENCES, LENGTHS):
+        poses = shared / "data" / "kitti_odometry" / "poses" / f"{name}.txt"
+        assert len(poses.read_text().splitlines()) == length

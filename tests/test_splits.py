@@ -24,7 +24,15 @@ def test_hand_counted_entries():
     assert splits.static_frames()["2011_09_26_drive_0009_sync"][:4] == [386, 387, 390, 391]
 
 
-@pytest.mark.parametrize("line", ["2011_09_26 drive", "a b c", "a b -1", "a b 1 2"])
+def test_empty_lines_of_a_static_list_are_passed_over(tmp_path):
+    path = tmp_path / "static.txt"
+    path.write_text("\na b 0000000007\n\na b 9\n\n")
+    assert splits.read_static_frames(str(path)) == {"b": [7, 9]}
+
+
+@pytest.mark.parametrize(
+    "line", ["2011_09_26 drive", "a b c", "a b -1", "a b 1 2", "a b " + "9" * 5000, "a ../b 1", "a /b 1"]
+)
 def test_a_malformed_static_list_names_the_line(tmp_path, line):
     path = tmp_path / "static.txt"
     path.write_text(f"a b 0000000001\n{line}\n")

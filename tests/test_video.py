@@ -1,11 +1,13 @@
 import builtins
+import os
 
 import numpy as np
 import pytest
 from PIL import Image
 
+from sfmlearner_tf.data.own_recordings import list_videos
 from sfmlearner_tf.data.sequences import Intrinsics, Selection
-from sfmlearner_tf.data.video import list_images, list_videos, read_video, read_video_times
+from sfmlearner_tf.data.video import read_video, read_video_times
 from sfmlearner_tf.errors import UserError
 
 WIDTH, HEIGHT, COUNT = 64, 48, 12
@@ -31,29 +33,6 @@ def video(tmp_path):
         writer.send(picture(index))
     writer.close()
     return path
-
-
-def test_images_are_taken_in_natural_order(tmp_path):
-    for name in ("10.png", "2.png", "1.PNG", "notes.txt"):
-        (tmp_path / name).write_bytes(b"")
-        if name != "notes.txt":
-            Image.new("RGB", (WIDTH, HEIGHT)).save(tmp_path / name, "PNG")
-    (sequence,) = list_images(str(tmp_path), Selection(), calibrate).sequences
-    assert [frame.path.rsplit("/", 1)[1] for frame in sequence.frames] == ["1.PNG", "2.png", "10.png"]
-    assert [frame.name for frame in sequence.frames] == ["0000000000", "0000000001", "0000000002"]
-    assert sequence.folder == tmp_path.name
-    assert sequence.intrinsics.cx == WIDTH / 2
-
-
-def test_every_second_frame_and_no_static_one(tmp_path):
-    for index in range(9):
-        Image.new("RGB", (WIDTH, HEIGHT)).save(tmp_path / f"{index}.png")
-    listing = list_images(str(tmp_path), Selection({tmp_path.name: [3, 4]}), calibrate, step=2)
-    assert [[int(frame.name) for frame in s.frames] for s in listing.sequences] == [[0, 2], [6, 8]]
-
-
-def test_a_folder_without_images_yields_nothing(tmp_path):
-    assert list_images(str(tmp_path), Selection(), calibrate).sequences == []
 
 
 def test_a_video_is_decoded_frame_by_frame(video):
@@ -91,6 +70,37 @@ def test_a_folder_of_videos_is_listed_in_order(video):
     assert [frame.video_index for frame in listing.sequences[0].frames] == [0, 3, 6, 9]
 
 
+def test_two_videos_never_share_a_folder(video):
+    video.with_name("my_drive.avi").write_bytes(video.read_bytes())
+    with pytest.raises(UserError, match=r"my_drive\.avi and .*my drive\.avi: expected names that differ"):
+        list_videos(str(video.parent), Selection(), calibrate)
+
+
+def test_a_video_whose_name_is_no_utf_8_gets_a_folder_that_a_list_can_hold(video):
+    odd = os.fsencode(video.parent) + b"/dri\xffve.avi"
+    os.rename(video, odd)
+    (sequence,) = list_videos(str(video.parent), Selection(), calibrate).sequences
+    assert sequence.folder == "dri_ve.avi"
+    assert len(list(read_video(sequence.frames, []))) == COUNT
+
+
+def test_frames_too_large_to_decode_are_named(video, monkeypatch):
+    (sequence,) = list_videos(str(video), Selection(), calibrate).sequences
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", WIDTH * HEIGHT - 1)
+    notes = []
+    assert list(read_video(sequence.frames, notes)) == [None] * COUNT
+    assert f"{video}: {WIDTH}x{HEIGHT} pixels" in [note.what for note in notes]
+    (note,) = list_videos(str(video), Selection(), calibrate).notes
+    assert note.lost
+
+
+def test_a_pipe_among_videos_is_named_not_waited_for(video):
+    os.mkfifo(video.with_name("pipe.mp4"))
+    listing = list_videos(str(video.parent), Selection(), calibrate)
+    assert [sequence.folder for sequence in listing.sequences] == ["my_drive.avi"]
+    assert [note.what for note in listing.notes] == [f"{video.with_name('pipe.mp4')}: this is no regular file"]
+
+
 def test_a_video_cut_short_is_named(video):
     (sequence,) = list_videos(str(video), Selection(), calibrate).sequences
     content = video.read_bytes()
@@ -120,5 +130,6 @@ def test_without_imageio_ffmpeg_one_line_says_what_to_install(tmp_path, monkeypa
         return real_import(name, *arguments, **options)
 
     monkeypatch.setattr(builtins, "__import__", no_ffmpeg)
+    (tmp_path / "a.mp4").touch()
     with pytest.raises(UserError, match=r"pip install 'sfmlearner_tf\[video\]'"):
         list_videos(str(tmp_path / "a.mp4"), Selection(), calibrate)

@@ -14,8 +14,8 @@ import tensorflow as tf
 from sfmlearner_tf.batch import Batch
 from sfmlearner_tf.config import TrainConfig
 from sfmlearner_tf.data.extras import EXTRAS, needed_extras
-from sfmlearner_tf.data.formatted import Example, read_intrinsics
-from sfmlearner_tf.errors import UserError
+from sfmlearner_tf.data.formatted import FARTHEST_CENTRE, LARGEST_FOCAL_PX, Example, read_intrinsics
+from sfmlearner_tf.errors import UserError, first_line
 
 # Augmentation enlarges by up to this much before it crops.
 MAX_SCALING = 1.15
@@ -32,7 +32,7 @@ def make_batches(
         position: examples that were seen before; None if every step before had this batch size too.
 
     Returns:
-        A `Batch` for each step. What is wrong with a file ends the iteration; `diagnose` then finds what.
+        A `Batch` for each step. What is wrong with a file ends the iteration; `find_damage` then finds what.
     """
     stems = tf.constant([example.stem(config.dataset_dir) for example in examples])
     threads = config.num_threads or tf.data.AUTOTUNE
@@ -77,14 +77,28 @@ def batch_examples(config: TrainConfig, examples: Sequence[Example], position: i
     return [examples[int(index)] for index in indices]
 
 
-def diagnose(config: TrainConfig, examples: Sequence[Example], position: int) -> None:
-    """Raises UserError that names what is wrong with a file of the batch at `position`, if anything is."""
+def find_damage(config: TrainConfig, examples: Sequence[Example], position: int) -> dict[Example, str]:
+    """The examples of the batch at `position` that cannot be read, and why: the text names the file."""
+    damage = {}
     for example in batch_examples(config, examples, position):
-        diagnose_example(config, example)
+        try:
+            read_example(config, example)
+        except UserError as error:
+            damage[example] = str(error)
+    return damage
 
 
-def diagnose_example(config: TrainConfig, example: Example) -> None:
-    """Raises UserError that names what is wrong with a file of an example, if anything is."""
+def read_example(config: TrainConfig, example: Example) -> Batch:
+    """`load_example` of an example. Raises UserError that names what is wrong with a file."""
+    try:
+        return load_example(example.stem(config.dataset_dir), config)
+    except (tf.errors.OpError, ValueError) as error:
+        _diagnose(config, example)
+        raise UserError(f"{example.image_path(config.dataset_dir)}: cannot be read; {first_line(error)}") from None
+
+
+def _diagnose(config: TrainConfig, example: Example) -> None:
+    """Raises UserError that names what is wrong with a file of an example, where a reason is found."""
     read_intrinsics(example.camera_path(config.dataset_dir))
     path = example.image_path(config.dataset_dir)
     try:
@@ -92,8 +106,7 @@ def diagnose_example(config: TrainConfig, example: Example) -> None:
     except tf.errors.NotFoundError:
         raise UserError(f"{path} not found, though a list of examples names it") from None
     except tf.errors.OpError as error:
-        reason = error.message.splitlines()[0]
-        raise UserError(f"{path} is damaged: expected a whole JPEG image, found {reason}") from None
+        raise UserError(f"{path} is damaged: expected a whole JPEG image, found {first_line(error)}") from None
     expected = (config.img_height, config.img_width * config.seq_length)
     if tuple(shape[:2]) != expected:
         raise UserError(
@@ -106,7 +119,7 @@ def diagnose_example(config: TrainConfig, example: Example) -> None:
         try:
             extra.decode(tf.io.read_file(path))
         except tf.errors.OpError as error:
-            raise UserError(f"{path}: expected {name} of the example, found {error.message.splitlines()[0]}") from None
+            raise UserError(f"{path}: expected {name} of the example, found {first_line(error)}") from None
 
 
 def stack_examples(examples: Sequence[Batch]) -> Batch:
@@ -130,10 +143,19 @@ def load_frames(path: tf.Tensor, config: TrainConfig) -> tf.Tensor:
 
 
 def load_intrinsics(path: tf.Tensor) -> tf.Tensor:
-    """The camera matrix float32 [3, 3] of one example, pixels."""
+    """The camera matrix float32 [3, 3] of one example, pixels; `read_intrinsics` as operations of TensorFlow.
+
+    Raises:
+        tf.errors.OpError: the file is missing, or holds no camera that `read_intrinsics` would take.
+    """
     words = tf.strings.split(tf.strings.strip(tf.io.read_file(path)), ",")
-    matrix = tf.reshape(tf.strings.to_number(words), [3, 3])
-    return tf.debugging.assert_all_finite(matrix, "intrinsics")
+    matrix = tf.reshape(tf.strings.to_number(words, tf.float64), [3, 3])
+    focal, centre = tf.linalg.diag_part(matrix)[:2], matrix[:2, 2]
+    camera = tf.stack([[focal[0], 0, centre[0]], [0, focal[1], centre[1]], [0, 0, 1]])
+    is_near = tf.abs(centre) <= FARTHEST_CENTRE * focal
+    is_camera = tf.reduce_all(matrix == camera) & tf.reduce_all((focal > 0) & (focal <= LARGEST_FOCAL_PX) & is_near)
+    tf.debugging.Assert(is_camera, ["no camera without skew:", matrix])
+    return tf.cast(matrix, tf.float32)
 
 
 def split_frames(frames: tf.Tensor, seq_length: int) -> tuple[tf.Tensor, tf.Tensor]:

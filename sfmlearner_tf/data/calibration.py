@@ -1,9 +1,13 @@
-"""Camera intrinsics from calibration files, from numbers or from a field of view, and a plausibility check."""
+"""Camera intrinsics from calibration files, from numbers or from a field of view, and plausibility checks."""
 
 from __future__ import annotations
 
+import contextlib
 import math
+import reprlib
 
+from kitti_eval.files import read_lines
+from sfmlearner_tf.data.formatted import LARGEST_FOCAL_PX
 from sfmlearner_tf.data.sequences import Intrinsics
 from sfmlearner_tf.errors import UserError
 
@@ -24,15 +28,28 @@ LARGEST_DISTORTION = 0.01
 def read_kitti_projection(path: str, key: str) -> Intrinsics:
     """Reads the intrinsics from the 3x4 projection matrix `key` ("P_rect_02", "P2") of a KITTI calibration file.
 
-    Raises OSError if the file cannot be read and ValueError if it has no such matrix.
+    Raises UserError if the file cannot be read or has no such matrix of a camera.
     """
-    with open(path, encoding="utf-8", errors="replace") as file:
-        lines = dict(line.split(":", 1) for line in file if ":" in line)
+    lines = dict(line.split(":", 1) for line in read_lines(path, "a calibration file of KITTI") if ":" in line)
     found = lines.get(key, "no such line").strip()
     numbers = _numbers(found.split())
-    if len(numbers) != 12 or numbers[0] <= 0 or numbers[5] <= 0:
-        raise ValueError(f"expected twelve numbers (a 3x4 projection) after {key}:, found {found!r}")
-    return Intrinsics(fx=numbers[0], fy=numbers[5], cx=numbers[2], cy=numbers[6])
+    if len(numbers) != 12 or [numbers[place] for place in (1, 4, 8, 9, 10)] != [0, 0, 0, 0, 1]:
+        expected = f"twelve numbers (a 3x4 projection without skew) after {key}:"
+        raise UserError(f"{path}: expected {expected}, found {reprlib.repr(found)}")
+    return check_camera(Intrinsics(fx=numbers[0], fy=numbers[5], cx=numbers[2], cy=numbers[6]), path)
+
+
+def check_camera(intrinsics: Intrinsics, path: str) -> Intrinsics:
+    """Returns the intrinsics, in pixels of a whole frame of unknown size, that were read from a file.
+
+    Raises UserError if no camera has such.
+    """
+    focal, principal = intrinsics[:2], intrinsics[2:]
+    if not all(0 < value <= LARGEST_FOCAL_PX for value in focal):
+        raise UserError(f"{path}: expected focal lengths from 0 to {LARGEST_FOCAL_PX:g} pixels, found {focal}")
+    if not all(0 <= value <= LARGEST_FOCAL_PX for value in principal):
+        raise UserError(f"{path}: expected a principal point inside the frame, found {principal}")
+    return intrinsics
 
 
 def parse_intrinsics(text: str) -> Intrinsics:
@@ -57,15 +74,11 @@ def read_calibration_file(path: str, width: int, height: int) -> Intrinsics:
     Raises UserError for any other file, and for a COLMAP camera whose size is not width x height, whose model is not a
     pinhole, or whose distortion is too large to ignore.
     """
+    lines = read_lines(path, "a calibration file of KITTI or COLMAP")
     for key in KITTI_KEYS:
-        try:
+        with contextlib.suppress(UserError):
             return read_kitti_projection(path, key)
-        except OSError as error:
-            raise UserError(f"calibration_file: expected a readable file, found {path}: {error.strerror}") from None
-        except ValueError:
-            continue
-    with open(path, encoding="utf-8", errors="replace") as file:
-        cameras = [line.split() for line in file if line.strip() and not line.startswith("#")]
+    cameras = [line.split() for line in lines if line.strip() and not line.startswith("#")]
     if len(cameras) != 1 or len(cameras[0]) < 5:
         raise UserError(
             f"{path}: expected a line P2: or P_rect_02:, or one COLMAP camera, found {len(cameras)} other lines"

@@ -1,17 +1,21 @@
 """Cityscapes: leftImg8bit_sequence/train/<city>/<city>_<snippet>_<frame>_leftImg8bit.png, camera files by snippet.
 
 As in the 2017 release: the frames of an example are two apart, close to KITTI's frame rate, and every frame is a
-target; the bottom quarter, which shows the car's bonnet, is cropped after resizing; each city is one output folder.
+target, whether or not those between them are there; the bottom quarter, which shows the car's bonnet, is cropped after
+resizing; each city is one output folder.
 """
 
 from __future__ import annotations
 
-import json
 import os
 import re
 from collections import defaultdict
+from collections.abc import Iterator
 
-from sfmlearner_tf.data.sequences import Frame, Intrinsics, Listing, Selection, runs
+from kitti_eval.files import read_json
+from sfmlearner_tf.data.calibration import check_camera
+from sfmlearner_tf.data.sequences import Frame, Intrinsics, Listing, Selection
+from sfmlearner_tf.errors import UserError
 
 FRAME_STEP = 2
 SNIPPET_LENGTH = 30
@@ -43,24 +47,30 @@ def _numbered_files(folder: str, ending: str) -> dict[str, dict[int, str]]:
 def _add_snippet(
     listing: Listing, city: str, snippet: str, files: dict[int, str], cameras: dict[int, str], selection: Selection
 ) -> None:
-    stretches = list(runs(sorted(files)))
-    for before, after in zip(stretches, stretches[1:]):
-        hole = after[0] - before[-1] - 1
+    found = sorted(files)
+    for before, after in zip(found, found[1:]):
         # In some cities all snippets share one number; those are farther apart than this.
-        if hole < SNIPPET_LENGTH:
-            listing.note("missing frames", f"{snippet} from {before[-1] + 1}", number=hole)
-    for numbers in stretches:
-        if not cameras:
-            listing.note("missing calibration", f"{snippet}_*_camera.json")
-            return
+        if 1 < after - before <= SNIPPET_LENGTH:
+            listing.note("missing frames", f"{snippet} from {before + 1}", number=after - before - 1)
+    if not cameras:
+        listing.note("missing calibration", f"{snippet}_*_camera.json", lost=True)
+        return
+    for numbers in _stretches(found, 1 if selection.split_at_gaps else FRAME_STEP):
         path = _nearest(cameras, numbers[len(numbers) // 2])
         try:
             intrinsics = _read_camera(path)
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            listing.note("damaged calibration", f"{path}: {error!r}", lost=True)
+        except UserError as error:
+            listing.note("damaged calibration", str(error), lost=True)
             continue
         frames = {number: Frame(f"{snippet}_{number:06d}", files[number]) for number in numbers}
         listing.add(city, snippet, frames, intrinsics, selection, FRAME_STEP)
+
+
+def _stretches(numbers: list[int], reach: int) -> Iterator[list[int]]:
+    """Cuts ascending numbers where two are farther apart than `reach`."""
+    cuts = [i for i in range(1, len(numbers)) if numbers[i] - numbers[i - 1] > reach]
+    for first, stop in zip([0, *cuts], [*cuts, len(numbers)]):
+        yield numbers[first:stop]
 
 
 def _nearest(files: dict[int, str], number: int) -> str:
@@ -68,6 +78,9 @@ def _nearest(files: dict[int, str], number: int) -> str:
 
 
 def _read_camera(path: str) -> Intrinsics:
-    with open(path, encoding="utf-8") as file:
-        camera = json.load(file)["intrinsic"]
-    return Intrinsics(*(float(camera[name]) for name in ("fx", "fy", "u0", "v0")))
+    content = read_json(path, "a camera of Cityscapes")
+    try:
+        intrinsics = Intrinsics(*(float(content["intrinsic"][name]) for name in ("fx", "fy", "u0", "v0")))
+    except (ArithmeticError, KeyError, TypeError, ValueError) as error:
+        raise UserError(f"{path}: expected a camera of Cityscapes, found {error!r}") from error
+    return check_camera(intrinsics, path)

@@ -6,8 +6,8 @@ from sfmlearner_tf.data import splits
 from sfmlearner_tf.data.cityscapes import list_cityscapes
 from sfmlearner_tf.data.kitti_odom import list_kitti_odom
 from sfmlearner_tf.data.kitti_raw import list_kitti_raw
+from sfmlearner_tf.data.own_recordings import Calibrate, list_images, list_videos
 from sfmlearner_tf.data.sequences import Listing, Selection
-from sfmlearner_tf.data.video import Calibrate, list_images, list_videos
 
 DATASETS = ("kitti_raw_eigen", "kitti_raw_stereo", "kitti_raw", "kitti_odom", "cityscapes", "video", "images")
 OWN_DATASETS = ("video", "images")

@@ -9,15 +9,21 @@ from __future__ import annotations
 
 import io
 import os
+import reprlib
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 import numpy as np
 from PIL import Image
 
-from kitti_eval.files import write_whole
+from kitti_eval.files import check_inside, read_lines, read_text, write_whole
 from sfmlearner_tf.errors import UserError
 
+# Larger focal lengths are mistakes: at this one, a frame of 1242 pixels would see 0.07 degrees.
+LARGEST_FOCAL_PX = 1e6
+# How many focal lengths the principal point may be from the frame's corner. A crop may leave it outside the frame, but
+# farther away than this a frame would see the world at more than 84 degrees from the camera's axis.
+FARTHEST_CENTRE = 10
 # The quality of scipy.misc.imsave, which the release used.
 JPEG_QUALITY = 75
 JPEG_END = b"\xff\xd9"
@@ -45,15 +51,19 @@ class Example(NamedTuple):
 def read_split(dataset_dir: str, name: str) -> list[Example]:
     """The examples listed in `<dataset_dir>/<name>.txt`, in order; `name` is "train" or "val".
 
-    Raises UserError for a missing or empty list and for a line that is not two words.
+    Empty lines are passed over. Raises UserError for a missing or empty list, for a line that is not two words, and for
+    one that leads out of `dataset_dir`.
     """
     path = os.path.join(dataset_dir, f"{name}.txt")
     examples = []
-    for number, line in enumerate(_read_text(path, "a list of examples").splitlines(), start=1):
+    for number, line in enumerate(read_lines(path, "a list of examples"), start=1):
         words = line.split()
+        if not words:
+            continue
+        where = f"{path} line {number}"
         if len(words) != 2:
-            raise UserError(f'{path} line {number}: expected "<folder> <frame>", found {line!r}')
-        examples.append(Example(*words))
+            raise UserError(f'{where}: expected "<folder> <frame>", found {reprlib.repr(line)}')
+        examples.append(Example(*(check_inside(word, where) for word in words)))
     if not examples:
         raise UserError(f'{path}: expected a line "<folder> <frame>" for every example, found an empty file')
     return examples
@@ -62,20 +72,28 @@ def read_split(dataset_dir: str, name: str) -> list[Example]:
 def read_intrinsics(path: str) -> np.ndarray:
     """The camera matrix [3, 3] float32 in a `_cam.txt` file, in pixels of one frame of the strip.
 
-    Raises UserError unless the file holds nine finite comma-separated numbers with positive focal lengths.
+    The principal point may be outside the frame, as that of a crop.
+
+    Raises UserError unless the file holds nine comma-separated numbers that make a camera without skew.
     """
-    text = _read_text(path, "nine comma-separated numbers").strip()
+    text = read_text(path, "nine comma-separated numbers").strip()
     try:
-        matrix = np.array([float(word) for word in text.split(",")], np.float32)
+        numbers = [float(word) for word in text.split(",")]
     except ValueError:
-        matrix = np.empty(0, np.float32)
-    if matrix.size != 9:
+        numbers = []
+    if len(numbers) != 9:
         raise UserError(f"{path}: expected nine comma-separated numbers, found {text[:80]!r}")
-    if not np.isfinite(matrix).all():
+    if not np.isfinite(numbers).all():
         raise UserError(f"{path}: expected finite numbers, found {text[:80]!r}")
-    if matrix[0] <= 0 or matrix[4] <= 0:
-        raise UserError(f"{path}: expected positive focal lengths, found fx={matrix[0]:g} and fy={matrix[4]:g}")
-    return matrix.reshape(3, 3)
+    fx, skew, cx, zero_x, fy, cy, *last_row = numbers
+    if [skew, zero_x, *last_row] != [0, 0, 0, 0, 1]:
+        raise UserError(f"{path}: expected fx,0,cx,0,fy,cy,0,0,1, found {text[:80]!r}")
+    if not (0 < fx <= LARGEST_FOCAL_PX and 0 < fy <= LARGEST_FOCAL_PX):
+        expected = f"positive focal lengths of at most {LARGEST_FOCAL_PX:g} pixels"
+        raise UserError(f"{path}: expected {expected}, found fx={fx:g} and fy={fy:g}")
+    if abs(cx) > FARTHEST_CENTRE * fx or abs(cy) > FARTHEST_CENTRE * fy:
+        raise UserError(f"{path}: expected a principal point in or near the frame, found ({cx:g}, {cy:g})")
+    return np.array(numbers, np.float32).reshape(3, 3)
 
 
 def write_example(
@@ -105,7 +123,7 @@ def is_complete(dump_root: str, example: Example) -> bool:
     try:
         with open(example.image_path(dump_root), "rb") as file:
             file.seek(-len(JPEG_END), os.SEEK_END)
-            if file.read() != JPEG_END:
+            if file.read(len(JPEG_END)) != JPEG_END:
                 return False
         read_intrinsics(example.camera_path(dump_root))
     except (OSError, UserError):
@@ -135,12 +153,3 @@ def write_splits(dump_root: str, examples: Iterable[Example]) -> Written:
         lines = "".join(f"{example.folder} {example.frame}\n" for example in listed)
         write_whole(os.path.join(dump_root, f"{name}.txt"), lines.encode())
     return written
-
-
-def _read_text(path: str, expected: str) -> str:
-    try:
-        with open(path, encoding="utf-8") as file:
-            return file.read()
-    except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "bytes that are not text"
-        raise UserError(f"{path}: expected {expected}, found: {reason}") from None

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import os
+import stat
 import struct
+import warnings
 import zlib
 from collections.abc import Generator, Iterator
 from typing import NamedTuple
@@ -17,7 +20,7 @@ from sfmlearner_tf.data.video import read_video
 from sfmlearner_tf.errors import UserError
 
 _DECODE_ERRORS = (OSError, SyntaxError, ValueError, struct.error, zlib.error, Image.DecompressionBombError)
-"""What Pillow raises for a file that is missing, truncated or not an image."""
+"""What Pillow raises for a file that is missing, truncated, not an image or too large to be one."""
 
 
 def open_image(path: str | os.PathLike[str], upright: bool = False) -> Image.Image:
@@ -25,26 +28,38 @@ def open_image(path: str | os.PathLike[str], upright: bool = False) -> Image.Ima
 
     upright: rotate it as its EXIF orientation says.
 
-    Raises UserError if the file is missing, damaged or not an image.
+    Raises UserError if the file is missing, damaged, not an image or of more than Image.MAX_IMAGE_PIXELS (89 million).
     """
-    with _name_decode_errors(path), Image.open(path) as image:
+    with _open(path) as image:
         return to_rgb(ImageOps.exif_transpose(image) if upright else image)
 
 
 def read_upright_size(path: str | os.PathLike[str]) -> tuple[int, int]:
     """(width, height) of `open_image(path, upright=True)`, from the header alone.
 
-    Raises UserError if the file is missing or has no image header; damage after the header goes unnoticed.
+    Raises UserError as `open_image` does, but damage after the header goes unnoticed.
     """
-    with _name_decode_errors(path), Image.open(path) as image:
+    with _open(path) as image:
         swapped = image.getexif().get(ExifTags.Base.Orientation, 1) > 4
         return (image.height, image.width) if swapped else image.size
 
 
 @contextlib.contextmanager
-def _name_decode_errors(path: str | os.PathLike[str]) -> Iterator[None]:
+def _open(path: str | os.PathLike[str]) -> Iterator[Image.Image]:
     try:
-        yield
+        mode = os.stat(path).st_mode
+        if not stat.S_ISREG(mode) and not stat.S_ISDIR(mode):
+            # Opening a pipe that nobody writes to would wait for ever.
+            raise ValueError("this is no regular file")
+        with warnings.catch_warnings():
+            # Pillow warns of what is refused below.
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+            image = Image.open(path)
+        with image:
+            if image.width * image.height > (Image.MAX_IMAGE_PIXELS or math.inf):
+                limit = Image.MAX_IMAGE_PIXELS
+                raise ValueError(f"Image size ({image.width * image.height} pixels) exceeds limit of {limit} pixels")
+            yield image
     except _DECODE_ERRORS as error:
         # Pillow puts the path into some of its messages.
         message = " ".join(str(error).replace(repr(os.fspath(path)), "").split())
@@ -118,7 +133,7 @@ def load_frames(frames: tuple[Frame, ...], geometry: Geometry, notes: list[Note]
 def _read_images(frames: tuple[Frame, ...], notes: list[Note]) -> Generator[Image.Image | None, None, None]:
     for frame in frames:
         try:
-            image = open_image(frame.path)
+            image = open_image(frame.path, upright=True)
         except UserError as error:
             notes.append(_damaged(str(error)))
             yield None

@@ -7,17 +7,21 @@ it, and returns the first and last frames; from these the main process makes the
 from __future__ import annotations
 
 import contextlib
+import errno
 import functools
+import hashlib
 import json
 import os
+import reprlib
 from collections import deque
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 from tqdm import tqdm
 
-from kitti_eval.files import write_whole
+from kitti_eval.files import read_json, write_whole
+from kitti_eval.locks import open_locked
 from kitti_eval.workers import ordered_map
 from sfmlearner_tf.data.formatted import JPEG_QUALITY, Example, is_complete, write_example
 from sfmlearner_tf.data.frames import Geometry, LoadedFrame, load_frames
@@ -54,31 +58,74 @@ class Made(NamedTuple):
     notes: list[Note]
 
 
-def claim_folder(dump_root: str, options: Mapping[str, Any]) -> None:
-    """Records the options in the folder; raises UserError if it was prepared with different or unknown ones."""
+def claim_folder(
+    dump_root: str, options: Mapping[str, Any], dataset_dir: str = "", sequences: Sequence[FrameSequence] = ()
+) -> None:
+    """Records the options and some frames of the recordings in the folder, which is created if needed.
+
+    Raises UserError if it was prepared with different or unknown options or from other recordings.
+    """
     path = os.path.join(dump_root, OPTIONS_FILE)
-    if not os.path.exists(path):
-        if os.path.exists(os.path.join(dump_root, "train.txt")):
-            raise UserError(
-                f"dump_root: expected a new folder, found a train.txt without {OPTIONS_FILE} in {dump_root}"
-            )
-        try:
-            write_whole(path, (json.dumps(options, indent=1) + "\n").encode())
-        except OSError as error:
-            raise UserError(f"dump_root: expected a writable folder, found {dump_root}: {error.strerror}") from None
-        return
+    if not _has_content(path) and os.path.exists(os.path.join(dump_root, "train.txt")):
+        raise UserError(f"dump_root: expected a new folder, found a train.txt without {OPTIONS_FILE} in {dump_root}")
     try:
-        with open(path, encoding="utf-8") as file:
-            # Folders prepared before this option existed do not name it.
-            found = {"jpeg_quality": JPEG_QUALITY, **json.load(file)}
-    except (OSError, TypeError, ValueError) as error:
-        raise UserError(f"{path}: expected the options of an earlier run, found: {error}") from None
+        os.makedirs(dump_root, exist_ok=True)
+        # Of several processes, such as shards, that begin at once the first one writes and the others compare.
+        with open_locked(path):
+            if not _has_content(path):
+                content = {**options, "recordings": _sample(dataset_dir, sequences)}
+                write_whole(path, (json.dumps(content, indent=1) + "\n").encode())
+    except OSError as error:
+        raise UserError(f"dump_root: expected a writable folder, found {dump_root}: {error.strerror}") from None
+    found = read_options(dump_root)
     for name, value in options.items():
         if found.get(name) != value:
             raise UserError(
                 f"{name}: expected {found.get(name)!r}, with which {dump_root} was prepared, found {value!r} "
                 "(use another dump_root for other options)"
             )
+    # Folders from before the recordings were recorded are taken at their word.
+    sample = found.get("recordings") or {}
+    if sample and not any(_digest(os.path.join(dataset_dir, name)) == digest for name, digest in sample.items()):
+        raise UserError(
+            f"dataset_dir: expected the recordings with which {dump_root} was prepared, found others in {dataset_dir} "
+            "(use another dump_root for other recordings)"
+        )
+
+
+def read_options(dump_root: str) -> dict[str, Any]:
+    """The options with which a folder was prepared. Raises UserError."""
+    path = os.path.join(dump_root, OPTIONS_FILE)
+    found = read_json(path, "the options of an earlier run")
+    if not isinstance(found, dict) or not isinstance(found.get("recordings", {}), dict):
+        raise UserError(f"{path}: expected the options of an earlier run, found {reprlib.repr(found)}")
+    # Folders prepared before these options existed do not name them.
+    return {"jpeg_quality": JPEG_QUALITY, "split_at_gaps": not found.get("allow_gaps"), **found}
+
+
+def _has_content(path: str) -> bool:
+    return os.path.exists(path) and os.path.getsize(path) > 0
+
+
+def _sample(dataset_dir: str, sequences: Sequence[FrameSequence]) -> dict[str, str]:
+    """The digests of three frames by their path in `dataset_dir`, which tell recordings apart wherever they are.
+
+    Three, so that repairing a damaged one does not make other recordings of them.
+    """
+    frames = sequences[0].frames if sequences else ()
+    paths = [frames[index].path for index in (0, len(frames) // 2, -1) if frames]
+    return {os.path.relpath(path, dataset_dir): digest for path in paths if (digest := _digest(path))}
+
+
+def _digest(path: str) -> str:
+    """Tells files apart by their size and first megabyte; empty for what is no file or cannot be read."""
+    # A video's path in its dataset_dir, which it is itself, is ".".
+    path = os.path.normpath(path)
+    with contextlib.suppress(OSError):
+        if os.path.isfile(path):
+            with open(path, "rb") as file:
+                return hashlib.sha256(b"%d " % os.path.getsize(path) + file.read(2**20)).hexdigest()[:16]
+    return ""
 
 
 def unfinished(sequences: Iterable[FrameSequence], recipe: Recipe) -> list[FrameSequence]:
@@ -151,5 +198,8 @@ def _make_example(window: list[LoadedFrame | None], sequence: FrameSequence, rec
     try:
         write_example(recipe.dump_root, example, [frame.image for frame in loaded], camera, recipe.jpeg_quality)
     except OSError as error:
-        return [Note("not written", f"{example.image_path(recipe.dump_root)}: {error.strerror}", lost=True)]
+        path = example.image_path(recipe.dump_root)
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise UserError(f"{path}: {error.strerror}; make room and run the same command again") from None
+        return [Note("not written", f"{path}: {error.strerror}", lost=True)]
     return []

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections import defaultdict
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 from sfmlearner_tf.data.formatted import Example
+from sfmlearner_tf.errors import UserError
 
 
 class Intrinsics(NamedTuple):
@@ -28,7 +30,7 @@ class Frame(NamedTuple):
 
 
 class Note(NamedTuple):
-    """Something the user should know; `lost` if data is damaged or could not be written, not just absent."""
+    """Something the user should know; `lost` if data that is there could not be used or written."""
 
     kind: str
     what: str
@@ -64,9 +66,14 @@ class FrameSequence:
 
 @dataclass(frozen=True)
 class Selection:
-    """Which frames of a recording are used."""
+    """Which frames of a recording are used, and which of them are neighbours.
+
+    static: frames to leave out, by recording. split_at_gaps: frames on both sides of one that was left out or is
+    missing are no neighbours in any dataset. allow_gaps: they are neighbours in every dataset.
+    """
 
     static: Mapping[str, Collection[int]] = field(default_factory=dict)
+    split_at_gaps: bool = False
     allow_gaps: bool = False
 
 
@@ -88,18 +95,35 @@ class Listing:
         intrinsics: Intrinsics,
         selection: Selection,
         step: int = 1,
+        join_static: bool = False,
     ) -> None:
         """Adds the frames of one camera, given by number, as sequences in which the numbers rise by `step`.
 
-        Leaves out the static frames of `recording`. Splits at missing numbers, unless gaps are allowed.
+        Leaves out the static frames of `recording`; with `join_static` those before and after them become neighbours,
+        unless the selection forbids it. Splits at missing numbers, unless the selection allows gaps.
+
+        Raises UserError for names that a list of examples cannot hold.
         """
-        kept = sorted(frames.keys() - set(selection.static.get(recording, ())))
+        _check_names(folder, frames.values())
+        static = set(selection.static.get(recording, ()))
+        kept = sorted(frames.keys() - static)
         if len(kept) < len(frames):
             self.note("static frames left out", folder, number=len(frames) - len(kept))
+        stretches = runs(kept, step, selection.allow_gaps)
+        if join_static and not selection.split_at_gaps:
+            whole = runs(sorted(frames), step, selection.allow_gaps)
+            stretches = ([number for number in run if number not in static] for run in whole)
         self.sequences += [
             FrameSequence(folder, recording, tuple(frames[number] for number in run), intrinsics)
-            for run in runs(kept, step, selection.allow_gaps)
+            for run in stretches
+            if run
         ]
+
+
+def _check_names(folder: str, frames: Iterable[Frame]) -> None:
+    for name in (folder, *(frame.name for frame in frames)):
+        if re.search(r"\s|[\ud800-\udfff]", name):
+            raise UserError(f"{name!r}: expected a name of UTF-8 without spaces, as the lists need it: rename it")
 
 
 def runs(numbers: list[int], step: int = 1, allow_gaps: bool = False) -> Iterator[list[int]]:

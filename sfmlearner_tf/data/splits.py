@@ -6,9 +6,12 @@ In the CSV tables beside this file a scene is a drive's name without `_sync`, an
 from __future__ import annotations
 
 import csv
+import re
+import reprlib
 from collections import defaultdict
 from pathlib import Path
 
+from kitti_eval.files import check_inside, read_lines
 from sfmlearner_tf.errors import UserError
 
 
@@ -25,18 +28,17 @@ def static_frames() -> dict[str, list[int]]:
 def read_static_frames(path: str) -> dict[str, list[int]]:
     """Reads a list of static frames in the release's format, `<date> <drive> <frame>` per line; the date is ignored.
 
-    Raises UserError if the file cannot be read or a line has another format.
+    Empty lines are passed over. Raises UserError if the file cannot be read or a line has another format.
     """
-    try:
-        lines = Path(path).read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"static_frames_file: expected a list of frames, found: {error}") from None
     frames = defaultdict(list)
-    for number, line in enumerate(lines, start=1):
+    for number, line in enumerate(read_lines(path, "a list of static frames"), start=1):
         words = line.split()
-        if len(words) != 3 or not words[2].isdecimal():
-            raise UserError(f'{path} line {number}: expected "<date> <drive> <frame number>", found {line!r}')
-        frames[words[1]].append(int(words[2]))
+        if not words:
+            continue
+        where = f"{path} line {number}"
+        if len(words) != 3 or not re.fullmatch(r"\d{1,18}", words[2]):
+            raise UserError(f'{where}: expected "<date> <drive> <frame number>", found {reprlib.repr(line)}')
+        frames[check_inside(words[1], where)].append(int(words[2]))
     return dict(frames)
 
 

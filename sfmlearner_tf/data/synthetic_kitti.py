@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
-import multiprocessing
 import os
-import signal
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
@@ -14,6 +12,8 @@ import numpy as np
 from tqdm import tqdm
 
 from kitti_eval.files import write_whole
+from kitti_eval.locks import lock_folder
+from kitti_eval.workers import ordered_map
 from sfmlearner_tf.data import kitti_writer as kitti
 from sfmlearner_tf.data.synthetic import Scene, intrinsics, make_scene, trajectory
 from sfmlearner_tf.data.synthetic_options import Drive, SyntheticKitti, check, claim_folder, drives
@@ -34,10 +34,16 @@ def write_dataset(output_dir: str, options: SyntheticKitti, processes: int) -> i
       The number of frames rendered (a stereo pair counts as one).
 
     Raises:
-      UserError: an option is out of range, or the folder cannot be written or holds a data set with other options.
+      UserError: an option is out of range; the folder cannot be written, holds a data set with other options, or
+        another process writes to it; or a worker process was killed.
     """
     check(options)
-    claim_folder(output_dir, options)
+    with lock_folder(output_dir):
+        claim_folder(output_dir, options)
+        return _write_drives(output_dir, options, processes)
+
+
+def _write_drives(output_dir: str, options: SyntheticKitti, processes: int) -> int:
     listed = drives(options)
     try:
         for drive in listed:
@@ -50,9 +56,11 @@ def write_dataset(output_dir: str, options: SyntheticKitti, processes: int) -> i
             for frame in range(options.frames_per_scene)
             if any(not os.path.exists(path) for path in _frame_files(output_dir, options, drive, frame))
         ]
-        with tqdm(total=len(tasks), unit="frame", desc="rendering", disable=None) as bar, _map(processes) as run:
-            for _ in run(_write_frame, tasks):
-                bar.update()
+        written = ordered_map(_write_frame, tasks, processes)
+        progress = tqdm(total=len(tasks), unit="frame", desc="rendering", disable=None)
+        with _one_thread_each(), contextlib.closing(written), progress:
+            for _ in written:
+                progress.update()
     except OSError as error:
         raise UserError(f"output_dir={output_dir}: cannot be written: {error}") from error
     return len(tasks)
@@ -63,17 +71,6 @@ class _Task(NamedTuple):
     options: SyntheticKitti
     drive: Drive
     frame: int
-
-
-@contextlib.contextmanager
-def _map(processes: int) -> Iterator[Callable]:
-    """A `map` over so many processes, whose results come in any order."""
-    if processes == 1:
-        yield map
-        return
-    # Spawned, because a fork may hang after TensorFlow is loaded.
-    with _one_thread_each(), multiprocessing.get_context("spawn").Pool(processes, _leave_interrupt_to_parent) as pool:
-        yield functools.partial(pool.imap_unordered, chunksize=5)
 
 
 @contextlib.contextmanager
@@ -88,10 +85,6 @@ def _one_thread_each() -> Iterator[None]:
             del os.environ["OPENBLAS_NUM_THREADS"]
         else:
             os.environ["OPENBLAS_NUM_THREADS"] = before
-
-
-def _leave_interrupt_to_parent() -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 def _write_missing(files: dict[str, Callable[[], str]]) -> None:

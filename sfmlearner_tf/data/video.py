@@ -1,59 +1,23 @@
-"""The user's own recordings: a video, a folder of videos, or a folder of images in natural order (2.png before 10.png).
-
-Frames are named by their number, counted from 0 before every `step`-th is taken.
-"""
+"""Finds images in a folder, and decodes videos with ffmpeg."""
 
 from __future__ import annotations
 
 import contextlib
+import math
 import os
 import re
 import subprocess
 import tempfile
-from collections.abc import Generator, Iterator
-from typing import IO, Callable
+from collections.abc import Generator
+from typing import IO
 
 from PIL import Image
 
-from sfmlearner_tf.data.sequences import Frame, Intrinsics, Listing, Note, Selection
+from sfmlearner_tf.data.sequences import Frame, Note
 from sfmlearner_tf.errors import UserError
 
 VIDEO_ENDINGS = (".3gp", ".avi", ".flv", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".mts", ".webm", ".wmv")
 IMAGE_ENDINGS = (".bmp", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp")
-
-Calibrate = Callable[[int, int], Intrinsics]
-"""From the width and height of frames to their intrinsics. Raises UserError if those are implausible."""
-
-
-def list_images(folder: str, selection: Selection, calibrate: Calibrate, step: int = 1) -> Listing:
-    """Lists the images of one folder as one sequence."""
-    listing = Listing()
-    paths = find_images(folder)
-    size = next(_sizes(paths), None)
-    if size:
-        frames = {number: Frame(f"{number:010d}", path) for number, path in enumerate(paths) if number % step == 0}
-        name = _folder_name(os.path.abspath(folder))
-        listing.add(name, name, frames, calibrate(*size), selection, step)
-    return listing
-
-
-def list_videos(path: str, selection: Selection, calibrate: Calibrate, step: int = 1) -> Listing:
-    """Lists one video, or every video of a folder, as one sequence each. Raises UserError without imageio-ffmpeg."""
-    listing = Listing()
-    names = sorted(os.listdir(path)) if os.path.isdir(path) else [""]
-    for video in [os.path.join(path, name) if name else path for name in names]:
-        if not video.lower().endswith(VIDEO_ENDINGS):
-            continue
-        times_s, complaint = read_video_times(video)
-        with contextlib.closing(_decode(video, [])) as pictures:
-            first = next(pictures, None)
-        if complaint or first is None:
-            listing.note("damaged video", f"{video}: {complaint or 'no frame'}", lost=True)
-        if first is not None:
-            name = _folder_name(video)
-            frames = {number: Frame(f"{number:010d}", video, number) for number in range(0, len(times_s), step)}
-            listing.add(name, name, frames, calibrate(*first.size), selection, step)
-    return listing
 
 
 def find_images(folder: str) -> list[str]:
@@ -66,7 +30,7 @@ def read_video(frames: tuple[Frame, ...], notes: list[Note]) -> Generator[Image.
     """Decodes frames of one video in a single pass; yields None for missing ones. Damage is added to `notes`."""
     path = frames[0].path
     wanted = {frame.video_index for frame in frames}
-    with contextlib.closing(_decode(path, notes)) as pictures:
+    with contextlib.closing(decode_video(path, notes)) as pictures:
         found = 0
         for index, picture in enumerate(pictures):
             if index in wanted:
@@ -77,7 +41,8 @@ def read_video(frames: tuple[Frame, ...], notes: list[Note]) -> Generator[Image.
         yield from [None] * (len(frames) - found)
 
 
-def _decode(path: str, notes: list[Note]) -> Generator[Image.Image, None, None]:
+def decode_video(path: str, notes: list[Note]) -> Generator[Image.Image, None, None]:
+    """Decodes every frame of a video, upright. Damage is added to `notes`; frames too large to be decoded end it."""
     # PPM images carry their size, so rotated videos need no special case.
     arguments = ["-fps_mode", "passthrough", "-f", "image2pipe", "-c:v", "ppm", "-"]
     with tempfile.TemporaryFile() as complaints:
@@ -87,6 +52,9 @@ def _decode(path: str, notes: list[Note]) -> Generator[Image.Image, None, None]:
             while process.stdout.readline() == b"P6\n":
                 width, height = map(int, process.stdout.readline().split())
                 process.stdout.readline()
+                if width * height > (Image.MAX_IMAGE_PIXELS or math.inf):
+                    notes.append(Note("video of too large frames", f"{path}: {width}x{height} pixels", lost=True))
+                    break
                 pixels = process.stdout.read(width * height * 3)
                 if len(pixels) < width * height * 3:
                     break
@@ -149,18 +117,7 @@ def _first_line(file: IO[bytes]) -> str:
     return re.sub(r" @ 0x[0-9a-f]+", "", line)
 
 
-def _sizes(paths: list[str]) -> Iterator[tuple[int, int]]:
-    for path in paths:
-        with contextlib.suppress(OSError), Image.open(path) as image:
-            yield image.size
-
-
 def natural_order(name: str) -> tuple[list[str | int], str]:
     """A sort key that puts 2.png before 10.png."""
     parts = re.split(r"(\d+)", name)
     return [int(part) if index % 2 else part for index, part in enumerate(parts)], name
-
-
-def _folder_name(path: str) -> str:
-    """The file name without spaces, as the lists of examples need it."""
-    return re.sub(r"\s+", "_", os.path.basename(path)) or "images"

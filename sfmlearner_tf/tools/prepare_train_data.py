@@ -13,12 +13,17 @@
     python tools/prepare_train_data.py --dataset_dir=drive.mp4 --dataset_name=video --horizontal_fov_deg=70 \\
         --dump_root=formatted --seq_length=3
 
-Missing data is reported and counted; the exit status is 1 if data was damaged or could not be written. A second run
-makes only the examples that are missing or incomplete. --shard=1/4 .. 4/4 divide the work; --merge then finishes it.
+Missing data is reported and counted; the exit status is 1 if data that is there was damaged, lacked its calibration or
+could not be written. A second run makes only the examples that are missing or incomplete. --shard=1/4 .. 4/4 divide the
+work; --merge then finishes it.
+
+KITTI's frames before and after static ones are neighbours, as in the 2017 release; --split_at_gaps parts them. Frames
+before and after a missing file are no neighbours; --allow_gaps joins them.
 """
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import re
@@ -30,17 +35,22 @@ import numpy as np
 from absl import flags
 
 from kitti_eval import command
+from kitti_eval.locks import lock_folder
 from sfmlearner_tf.data import calibration, splits
 from sfmlearner_tf.data.cityscapes import KEPT_SHARE
 from sfmlearner_tf.data.datasets import DATASETS, OWN_DATASETS, list_dataset
 from sfmlearner_tf.data.formatted import JPEG_QUALITY, Example, is_complete, write_splits
 from sfmlearner_tf.data.frames import Geometry
+from sfmlearner_tf.data.kitti_odom import LENGTHS
 from sfmlearner_tf.data.prepare import Recipe, claim_folder, make_examples, unfinished
 from sfmlearner_tf.data.sequences import FrameSequence, Intrinsics, Listing, Note, Selection, shard
 from sfmlearner_tf.errors import UserError
+from sfmlearner_tf.tools.notes import print_notes, summarise_notes
 
-SMALLEST_SIDE = 32
-NAMES_SHOWN = 10
+SMALLEST_SIDE, LARGEST_SIDE = 32, 8192
+# By Zhou et al., CVPR 2017, of which about a tenth is for validation.
+PUBLISHED_EIGEN_EXAMPLES = 44540
+LARGEST_STRIP = 65500  # libjpeg writes no wider image
 INTRINSICS_FLAGS = ("intrinsics", "calibration_file", "horizontal_fov_deg")
 
 FLAGS = flags.FLAGS
@@ -57,7 +67,8 @@ flags.DEFINE_integer(
 flags.DEFINE_integer("num_threads", 4, "Worker processes.")
 flags.DEFINE_bool("keep_static_frames", False, "Keep the frames without camera motion.")
 flags.DEFINE_string("static_frames_file", None, "List of frames without camera motion, instead of KITTI raw's.")
-flags.DEFINE_bool("allow_gaps", False, "Join the frames before and after a gap, as the release does.")
+flags.DEFINE_bool("split_at_gaps", False, "No frames are neighbours across ones that are static or missing.")
+flags.DEFINE_bool("allow_gaps", False, "Frames are neighbours also across missing ones.")
 flags.DEFINE_bool("dry_run", False, "Only report what would be made and what is missing.")
 flags.DEFINE_string("shard", None, "i/n: make only the i-th of n shares, without the lists.")
 flags.DEFINE_bool("merge", False, "Write the lists after all shards are done.")
@@ -75,21 +86,26 @@ def main() -> None:
     sequences = _long_enough(listing)
     if FLAGS.dry_run:
         _print_plan(sequences)
-        _print_notes(listing.notes)
+        print_notes(listing.notes)
+        _print_completeness(listing.notes)
         return
-    claim_folder(FLAGS.dump_root, _options())
-    mine = shard(sequences, FLAGS.seq_length, *_share())
-    todo = [] if FLAGS.merge else unfinished(mine, recipe)
-    listing.notes += make_examples(todo, recipe, FLAGS.num_threads)
-    print(f"{sum(len(sequence.frames) for sequence in todo)} frames decoded")
-    _print_notes(listing.notes)
-    wanted = [example for sequence in mine for example in sequence.examples(FLAGS.seq_length)]
-    missing = _finish_shard(wanted) if FLAGS.shard else _finish(wanted)
+    # Shards work in one folder at the same time.
+    with contextlib.nullcontext() if FLAGS.shard else lock_folder(FLAGS.dump_root):
+        claim_folder(FLAGS.dump_root, _options(), FLAGS.dataset_dir, sequences)
+        mine = shard(sequences, FLAGS.seq_length, *_share())
+        todo = [] if FLAGS.merge else unfinished(mine, recipe)
+        listing.notes += make_examples(todo, recipe, FLAGS.num_threads)
+        print(f"{sum(len(sequence.frames) for sequence in todo)} frames decoded")
+        print_notes(listing.notes)
+        wanted = [example for sequence in mine for example in sequence.examples(FLAGS.seq_length)]
+        missing = _finish_shard(wanted) if FLAGS.shard else _finish(wanted)
+    _print_completeness(listing.notes)
     folders = Counter(example.folder for example in missing)
-    _print_notes(Note("missing examples", folder, number=number) for folder, number in folders.items())
-    if missing or any(note.lost for note in listing.notes):
-        lost = f"{len(missing)} of {len(wanted)} examples lost"
-        raise UserError(f"data damaged as listed above, {lost}: repair it and run the same command again")
+    print_notes(Note("missing examples", folder, number=number) for folder, number in folders.items())
+    lost = [note for note in listing.notes if note.lost]
+    if missing or lost:
+        what = [*summarise_notes(lost), f"{len(missing)} of {len(wanted)} examples lost"]
+        raise UserError(f"{', '.join(what)}: repair what is listed above and run the same command again")
 
 
 def _check_flags() -> None:
@@ -98,14 +114,18 @@ def _check_flags() -> None:
     _share()
     geometry = _geometry()
     for name, pixels in (("img_height", geometry.kept_height), ("img_width", geometry.width)):
-        if pixels < SMALLEST_SIDE:
-            raise UserError(f"--{name}: expected at least {SMALLEST_SIDE} pixels, found {pixels}")
+        if not SMALLEST_SIDE <= pixels <= LARGEST_SIDE:
+            raise UserError(f"--{name}: expected {SMALLEST_SIDE} to {LARGEST_SIDE} pixels, found {pixels}")
+    if FLAGS.seq_length * geometry.width > LARGEST_STRIP:
+        found = f"{FLAGS.seq_length} times {geometry.width}"
+        raise UserError(f"--seq_length: expected strips of at most {LARGEST_STRIP} pixels in width, found {found}")
     if FLAGS.num_threads < 1:
         raise UserError(f"--num_threads: expected at least 1, found {FLAGS.num_threads}")
     if FLAGS.merge and FLAGS.shard:
         raise UserError("expected at most one of --merge and --shard, found both")
-    if FLAGS.keep_static_frames and FLAGS.static_frames_file:
-        raise UserError("expected at most one of --keep_static_frames and --static_frames_file, found both")
+    for one, other in (("keep_static_frames", "static_frames_file"), ("split_at_gaps", "allow_gaps")):
+        if getattr(FLAGS, one) and getattr(FLAGS, other):
+            raise UserError(f"expected at most one of --{one} and --{other}, found both")
     is_there = os.path.exists if FLAGS.dataset_name == "video" else os.path.isdir
     if not is_there(FLAGS.dataset_dir):
         raise UserError(f"--dataset_dir: expected a folder, found no such folder: {FLAGS.dataset_dir}")
@@ -134,7 +154,7 @@ def _geometry() -> Geometry:
 def _crop() -> tuple[int, int, int, int] | None:
     if not FLAGS.crop:
         return None
-    match = re.fullmatch(r"(\d+),(\d+),([1-9]\d*),([1-9]\d*)", FLAGS.crop)
+    match = re.fullmatch(r"(\d{1,9}),(\d{1,9}),([1-9]\d{,8}),([1-9]\d{,8})", FLAGS.crop)
     if not match:
         raise UserError(f"--crop: expected left,top,width,height in pixels, found {FLAGS.crop!r}")
     return int(match[1]), int(match[2]), int(match[3]), int(match[4])
@@ -146,7 +166,7 @@ def _selection() -> Selection:
         static = splits.read_static_frames(FLAGS.static_frames_file)
     elif FLAGS.dataset_name.startswith("kitti_raw"):
         static = splits.static_frames()
-    return Selection({} if FLAGS.keep_static_frames else static, FLAGS.allow_gaps)
+    return Selection({} if FLAGS.keep_static_frames else static, FLAGS.split_at_gaps, FLAGS.allow_gaps)
 
 
 def _calibrate(width: int, height: int) -> Intrinsics:
@@ -160,7 +180,7 @@ def _calibrate(width: int, height: int) -> Intrinsics:
 
 
 def _share() -> tuple[int, int]:
-    match = re.fullmatch(r"(\d+)/(\d+)", FLAGS.shard or "1/1")
+    match = re.fullmatch(r"(\d{1,9})/(\d{1,9})", FLAGS.shard or "1/1")
     if not match or not 1 <= int(match[1]) <= int(match[2]):
         raise UserError(f"--shard: expected i/n with i from 1 to n, found {FLAGS.shard!r}")
     return int(match[1]), int(match[2])
@@ -174,9 +194,10 @@ def _long_enough(listing: Listing) -> list[FrameSequence]:
             what = f"{sequence.folder} from {sequence.frames[0].name}"
             listing.note("frames in too short sequences", what, number=len(sequence.frames))
     if not sequences:
-        _print_notes(listing.notes)
+        print_notes(listing.notes)
         what = f"{FLAGS.seq_length} consecutive frames of {FLAGS.dataset_name}"
-        raise UserError(f"--dataset_dir={FLAGS.dataset_dir}: expected {what}, found none")
+        why = f" ({', '.join(summarise_notes(listing.notes))})" if listing.notes else ""
+        raise UserError(f"--dataset_dir={FLAGS.dataset_dir}: expected {what}, found none{why}")
     return sequences
 
 
@@ -188,6 +209,9 @@ def _options() -> dict[str, Any]:
     for name in ("static_frames_file", "calibration_file"):
         path = getattr(FLAGS, name)
         options[name] = path and f"sha256 {_digest(path)}"
+    # Without static frames KITTI has nothing to join, so that both ways fit a folder.
+    joins = FLAGS.dataset_name == "cityscapes" or (FLAGS.dataset_name.startswith("kitti") and _selection().static)
+    options["split_at_gaps"] = not FLAGS.allow_gaps and (FLAGS.split_at_gaps or not joins)
     return options
 
 
@@ -223,16 +247,19 @@ def _print_plan(sequences: Iterable[FrameSequence]) -> None:
         print(f"{stretches:9} {frames:7} {examples:8}  {folder}")
 
 
-def _print_notes(notes: Iterable[Note]) -> None:
-    kinds = defaultdict(list)
-    for note in notes:
-        kinds[note.kind].append(note)
-    for kind, found in kinds.items():
-        print(f"{kind}: {sum(note.number for note in found)}")
-        for note in found[:NAMES_SHOWN]:
-            print(f"    {note.what}" + (f": {note.number}" if note.number > 1 else ""))
-        if len(found) > NAMES_SHOWN:
-            print(f"    and {len(found) - NAMES_SHOWN} more")
+def _print_completeness(notes: Iterable[Note]) -> None:
+    """Says whether the release's data is all there, and how many examples the whole of it has, as far as is known."""
+    if FLAGS.dataset_name not in ("kitti_raw_eigen", "kitti_raw_stereo", "kitti_odom"):
+        return
+    missing = ", ".join(summarise_notes(note for note in notes if note.kind.startswith("missing")))
+    whole = ""
+    if FLAGS.dataset_name == "kitti_odom":
+        whole = f"; all of it has {sum(LENGTHS) - len(LENGTHS) * (FLAGS.seq_length - 1)} examples"
+    elif FLAGS.dataset_name == "kitti_raw_eigen" and FLAGS.seq_length == 3 and not FLAGS.keep_static_frames:
+        whole = f"; all of it had {PUBLISHED_EIGEN_EXAMPLES} examples in the paper"
+    print(
+        f"{FLAGS.dataset_name}: {f'not complete ({missing})' if missing else 'nothing is known to be missing'}{whole}"
+    )
 
 
 def cli() -> None:

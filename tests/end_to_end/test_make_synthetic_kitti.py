@@ -9,6 +9,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from kitti_eval.locks import lock_folder
+
 REPO = Path(__file__).parents[2]
 SMALL = ("--num_train_scenes=1", "--num_test_scenes=1", "--frames_per_scene=4", "--img_height=32", "--img_width=64")
 
@@ -125,7 +127,13 @@ def test_folder_with_real_recordings_is_refused(tmp_path):
 
 def test_folder_that_cannot_be_written_is_named(tmp_path):
     (tmp_path / "file").write_text("")
-    assert_one_line(make(tmp_path / "file", *SMALL), ("output_dir", "file"))
+    assert_one_line(make(tmp_path / "file", *SMALL), (f"{tmp_path}/file: expected a folder to write to",))
+
+
+def test_a_second_process_on_the_folder_is_refused(tmp_path):
+    with lock_folder(tmp_path / "out"):
+        assert_one_line(make(tmp_path / "out", *SMALL), (f"{tmp_path}/out: another process works in this folder",))
+    assert os.listdir(tmp_path / "out") == []
 
 
 def test_help_explains(tmp_path):

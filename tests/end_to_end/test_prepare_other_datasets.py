@@ -1,9 +1,13 @@
+import os
+from pathlib import Path
+
 import numpy as np
 import pytest
 from PIL import Image
-from test_prepare_train_data import prepare
 
 from kitti_tree import P_RECT, write_images
+from odd_pictures import write_png_header
+from prepare_command import prepare
 from sfmlearner_tf.data.formatted import Example, read_intrinsics
 
 
@@ -13,7 +17,9 @@ def test_kitti_odom(tmp_path):
     (folder / "calib.txt").write_text(f"P2: {P_RECT}\n")
     result = prepare(tmp_path / "data", tmp_path / "out", dataset_name="kitti_odom", seq_length=5)
     assert result.returncode == 0, result.stderr
-    assert "missing sequence: 8" in result.stdout
+    whole = 20409 - 9 * (5 - 1)
+    missing = f"missing sequence: 8, missing frames: {801 - 6}"
+    assert f"kitti_odom: not complete ({missing}); all of it has {whole} examples" in result.stdout
     assert sorted(path.name for path in (tmp_path / "out" / "03").glob("*.jpg")) == ["000002.jpg", "000003.jpg"]
 
 
@@ -53,6 +59,20 @@ def test_images_with_crop_and_step(tmp_path):
         assert abs(np.asarray(strip)[:, 48:96].mean() - plain.mean()) < 1
 
 
+def test_pictures_that_cannot_be_read_cost_only_their_own_examples_whatever_the_folders_are_called(tmp_path):
+    folder, out = (Path(os.fsdecode(os.fsencode(tmp_path) + name)) for name in (b"/my \xff walk", b"/out \xff"))
+    write_images(folder, range(1, 10), digits=1)
+    write_png_header(folder / "0.png", 13_000, 13_000)
+    (folder / "5.png").unlink()
+    os.mkfifo(folder / "5.png")
+    result = prepare(folder, out, "--intrinsics=72,71,60,17", dataset_name="images")
+    assert result.returncode == 1
+    assert result.stderr.startswith("error: damaged frame: 2, 4 of 8 examples lost")
+    assert len(result.stderr.splitlines()) == 1
+    listed = (out / "train.txt").read_text() + (out / "val.txt").read_text()
+    assert sorted(listed.splitlines()) == [f"my___walk {number:010d}" for number in (2, 3, 7, 8)]
+
+
 def test_a_video_twice_and_cut_short(tmp_path):
     ffmpeg = pytest.importorskip("imageio_ffmpeg", reason="the extra `video` is not installed")
     video = tmp_path / "walk.avi"
@@ -82,11 +102,11 @@ def test_a_video_twice_and_cut_short(tmp_path):
         (["--intrinsics=72,71,60"], "intrinsics: expected four numbers"),
         (["--intrinsics=1242,71,60,17"], "expected a horizontal field of view of 15 to 150 degrees, found 5.7"),
         (["--intrinsics=60,17,72,71"], "expected the principal point inside the frames' 124x38 pixels"),
-        (["--calibration_file=/nowhere"], "calibration_file: expected a readable file, found /nowhere"),
+        (["--calibration_file=/nowhere"], "/nowhere: expected a calibration file of KITTI or COLMAP; No such"),
         (["--intrinsics=72,71,60,17", "--crop=1,2,3"], "--crop: expected left,top,width,height"),
         (["--intrinsics=72,71,60,17", "--frame_step=0"], "frame_step"),
         (["--intrinsics=72,71,60,17", "--shard=3/2"], "--shard: expected i/n with i from 1 to n, found '3/2'"),
-        (["--intrinsics=72,71,60,17", "--static_frames_file=/nowhere"], "static_frames_file: expected"),
+        (["--intrinsics=72,71,60,17", "--static_frames_file=/nowhere"], "/nowhere: expected a list of static"),
         (
             ["--dataset_name=kitti_raw", "--crop=0,0,60,30"],
             "--crop: expected --dataset_name=video or",

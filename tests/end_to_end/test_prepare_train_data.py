@@ -1,41 +1,16 @@
 import json
-import signal
-import subprocess
-import sys
-import time
-from pathlib import Path
+import shutil
 
+import numpy as np
 import pytest
 from PIL import Image
 
 from kitti_tree import write_drive
+from prepare_command import contents, prepare
 from sfmlearner_tf.data.formatted import read_intrinsics, read_split
 
-COMMAND = [sys.executable, str(Path(__file__).parents[2] / "tools" / "prepare_train_data.py")]
 DRIVE = "2011_09_26_drive_0001_sync"
 STATIC_DRIVE = "2011_09_26_drive_0009_sync"
-
-
-def command(dataset_dir, dump_root, *options, dataset_name="kitti_raw", seq_length=3):
-    return [
-        *COMMAND,
-        f"--dataset_dir={dataset_dir}",
-        f"--dataset_name={dataset_name}",
-        f"--dump_root={dump_root}",
-        f"--seq_length={seq_length}",
-        "--img_height=32",
-        "--img_width=48",
-        "--num_threads=1",
-        *options,
-    ]
-
-
-def prepare(*arguments, **names):
-    return subprocess.run(command(*arguments, **names), capture_output=True, text=True, check=False, timeout=120)
-
-
-def contents(folder: Path) -> dict[str, bytes]:
-    return {str(path.relative_to(folder)): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
 
 
 @pytest.fixture(scope="module")
@@ -68,16 +43,27 @@ def test_scenes_of_the_split_are_held_out(dataset, tmp_path, split, expected):
     assert f"{expected} examples" in result.stdout
     assert ("scene held out: 1\n    2011_09_26_drive_0002_sync" in result.stdout) == (split == "kitti_raw_eigen")
     assert "missing date: 4" in result.stdout
+    # Of the date that is there two drives are, and of one of them one camera.
+    camera, whole = (
+        ("", "; all of it had 44540 examples") if split == "kitti_raw_eigen" else (" missing camera: 1,", "")
+    )
+    assert f"{split}: not complete (missing drives: 43,{camera} missing date: 4){whole}" in result.stdout
 
 
 def test_static_frames_are_left_out_unless_kept(tmp_path):
     write_drive(tmp_path / "data", STATIC_DRIVE, range(376, 395), cameras=["02"])
     left_out = prepare(tmp_path / "data", tmp_path / "moving")
     assert left_out.returncode == 0, left_out.stderr
-    # By the table, 376-385 move, and 388, 389 and 393 are too few.
+    # By the table, 376-385, 388, 389 and 393 move; as in the release each is the next one's neighbour.
     assert "static frames left out: 6" in left_out.stdout
-    assert "frames in too short sequences: 3" in left_out.stdout
-    assert "8 examples" in left_out.stdout
+    assert "11 examples" in left_out.stdout
+    with Image.open(tmp_path / "moving" / f"{STATIC_DRIVE}_02" / "0000000388.jpg") as strip:
+        left, right = np.asarray(strip, float)[:, :48], np.asarray(strip, float)[:, 96:]
+    # A frame's mean tells its number (see kitti_tree).
+    assert (right.mean() - left.mean()) / 3 == pytest.approx(389 - 385, abs=1)
+    parted = prepare(tmp_path / "data", tmp_path / "parted", "--split_at_gaps")
+    assert "frames in too short sequences: 3" in parted.stdout
+    assert "8 examples" in parted.stdout
     assert "17 examples" in prepare(tmp_path / "data", tmp_path / "all", "--keep_static_frames").stdout
 
 
@@ -122,13 +108,18 @@ def test_a_damaged_frame_is_named_and_ends_with_status_1_after_all_else_is_writt
     [
         (["--seq_length=4"], "--seq_length: expected an odd number of at least 3, found 4"),
         (["--seq_length=1"], "--seq_length: expected an odd number of at least 3, found 1"),
-        (["--img_height=31"], "--img_height: expected at least 32 pixels, found 31"),
-        (["--img_width=0"], "--img_width: expected at least 32 pixels, found 0"),
+        (["--img_height=31"], "--img_height: expected 32 to 8192 pixels, found 31"),
+        (["--img_width=0"], "--img_width: expected 32 to 8192 pixels, found 0"),
+        (["--img_height=100000000"], "--img_height: expected 32 to 8192 pixels, found 100000000"),
+        (["--img_width=8192", "--seq_length=9"], "--seq_length: expected strips of at most 65500 pixels in width"),
+        (["--shard=1/" + "9" * 5000], "--shard: expected i/n"),
+        (["--allow_gaps", "--split_at_gaps"], "expected at most one of --split_at_gaps and --allow_gaps, found both"),
         (["--num_threads=0"], "--num_threads: expected at least 1, found 0"),
         (["--jpeg_quality=101"], "--jpeg_quality"),
         (["--dataset_name=kitty"], "--dataset_name"),
         (["--dataset_dir=/nowhere"], "--dataset_dir: expected a folder, found no such folder: /nowhere"),
-        (["--dump_root=/dev/null/out"], "dump_root: expected a writable folder"),
+        (["--dump_root=/dev/null/out"], "/dev/null/out: expected a folder to write to"),
+        (["--dump_root=/dev/null/out", "--shard=1/2"], "dump_root: expected a writable folder"),
         (["--seq_length=41"], "expected 41 consecutive frames of kitti_raw, found none"),
     ],
 )
@@ -163,26 +154,6 @@ def test_quality_of_the_strips(dataset, tmp_path):
     recorded.write_text(json.dumps(options))
     assert prepare(dataset, tmp_path / "default").returncode == 0
     assert "jpeg_quality: expected 75" in prepare(dataset, tmp_path / "default", "--jpeg_quality=95").stderr
-
-
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
-def test_a_run_that_is_stopped_halfway_is_finished_by_the_next(tmp_path, number):
-    write_drive(tmp_path / "data", DRIVE, range(200), cameras=["02"])
-    assert prepare(tmp_path / "data", tmp_path / "undisturbed").returncode == 0
-    process = subprocess.Popen(
-        command(tmp_path / "data", tmp_path / "out", "--num_threads=2"), stdout=subprocess.PIPE, stderr=subprocess.PIPE
-    )
-    while process.poll() is None and not list((tmp_path / "out").rglob("*.jpg")):
-        time.sleep(0.005)
-    process.send_signal(number)
-    _, errors = process.communicate(timeout=60)
-    assert not (tmp_path / "out" / "train.txt").exists(), "stopped too late to show anything"
-    if number == signal.SIGINT:
-        assert process.returncode == 130
-        assert errors.decode().splitlines()[-1] == "stopped by Ctrl-C"
-        assert b"Traceback" not in errors
-    assert prepare(tmp_path / "data", tmp_path / "out").returncode == 0
-    assert contents(tmp_path / "out") == contents(tmp_path / "undisturbed")
 
 
 def test_a_dry_run_counts_and_writes_nothing(dataset, tmp_path):
@@ -222,31 +193,34 @@ def test_a_list_of_static_frames_is_read(dataset, tmp_path):
     result = prepare(dataset, tmp_path / "out", f"--static_frames_file={static}")
     assert result.returncode == 0, result.stderr
     assert "static frames left out: 20" in result.stdout
-    assert "54 examples" in result.stdout
+    assert "58 examples" in result.stdout
     static.write_text("")
     changed = prepare(dataset, tmp_path / "out", f"--static_frames_file={static}")
     assert "static_frames_file: expected 'sha256" in changed.stderr
-    allowed = prepare(dataset, tmp_path / "joined", "--allow_gaps", "--keep_static_frames")
-    assert "78 examples" in allowed.stdout
+    assert "78 examples" in prepare(dataset, tmp_path / "all", "--keep_static_frames").stdout
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="a limit on the size of files stands in for a full disk")
-def test_a_full_disk_is_named_and_nothing_is_left_in_part(tmp_path):
-    import resource
+def test_frames_around_missing_ones_are_neighbours_only_if_asked(tmp_path):
+    write_drive(tmp_path / "data", DRIVE, [*range(5), *range(8, 14)], cameras=["02"])
+    assert "7 examples" in prepare(tmp_path / "data", tmp_path / "default").stdout
+    assert "9 examples" in prepare(tmp_path / "data", tmp_path / "joined", "--allow_gaps").stdout
 
-    write_drive(tmp_path / "data", DRIVE, range(10), cameras=["02"])
-    # Strips of noise are larger than this; camera files, options and lists are not.
-    result = subprocess.run(
-        command(tmp_path / "data", tmp_path / "out"),
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=120,
-        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000)),
-    )
+
+def test_a_date_without_calibration_ends_with_status_1_after_all_else_is_written(dataset, tmp_path):
+    shutil.copytree(dataset, tmp_path / "data")
+    write_drive(tmp_path / "data", "2011_09_28_drive_0001_sync", range(5))
+    (tmp_path / "data" / "2011_09_28" / "calib_cam_to_cam.txt").unlink()
+    result = prepare(tmp_path / "data", tmp_path / "out", dataset_name="kitti_raw_stereo")
     assert result.returncode == 1
-    assert "not written: 8" in result.stdout
-    assert "File too large" in result.stdout
-    assert "8 of 8 examples lost" in result.stderr
-    assert not list((tmp_path / "out").rglob("*.part"))
-    assert prepare(tmp_path / "data", tmp_path / "out").returncode == 0
+    assert "78 examples" in result.stdout
+    assert "kitti_raw_stereo: not complete (missing drives: 134," in result.stdout
+    assert result.stderr.startswith("error: missing calibration: 1, 0 of 78 examples lost: repair")
+    assert len(read_split(str(tmp_path / "out"), "train")) > 60
+
+
+def test_drives_that_are_not_synchronised_are_named_where_nothing_else_is_found(tmp_path):
+    write_drive(tmp_path, "2011_09_26_drive_0001_sync", range(5))
+    (tmp_path / "2011_09_26" / DRIVE).rename(tmp_path / "2011_09_26" / "2011_09_26_drive_0001_extract")
+    result = prepare(tmp_path, tmp_path / "out")
+    assert result.returncode == 1
+    assert "found none (_extract drive, but the _sync ones are needed: 1)" in result.stderr
