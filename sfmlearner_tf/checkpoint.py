@@ -7,14 +7,14 @@ from __future__ import annotations
 
 import glob
 import os
-import re
+import reprlib
 from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
-from sfmlearner_tf.errors import UserError
+from sfmlearner_tf.errors import UserError, first_line
 
 GLOBAL_STEP = "train_op/global_step"
 # The range of disparity that the weights were trained for; files of 2017 do not tell, and have DispNet's default.
@@ -51,7 +51,7 @@ def restore(path: str, required: Mapping[str, tf.Variable], optional: Mapping[st
     try:
         values = {name: reader.get_tensor(name) for name in wanted}
     except _READ_ERRORS as error:
-        raise UserError(f"checkpoint {path} is damaged: {_reason(error)}") from None
+        raise UserError(f"checkpoint {path} is damaged: {first_line(error)}") from None
     broken = list_not_finite(values)
     if broken:
         raise UserError(f"checkpoint {path} holds values that are not finite: {_listed(broken)}")
@@ -67,13 +67,28 @@ def read_scalar(path: str, name: str, default: float) -> float:
     """One number of a checkpoint, `default` where the file has none of that name, as those of 2017.
 
     Raises:
-        UserError: no such checkpoint, or a damaged one.
+        UserError: no such checkpoint, a damaged one, or something else than one finite number.
     """
     reader = _open(path)
     try:
-        return reader.get_tensor(name).item() if reader.has_tensor(name) else default
+        value = reader.get_tensor(name) if reader.has_tensor(name) else np.asarray(default)
     except _READ_ERRORS as error:
-        raise UserError(f"checkpoint {path} is damaged: {_reason(error)}") from None
+        raise UserError(f"checkpoint {path} is damaged: {first_line(error)}") from None
+    if np.size(value) != 1 or np.asarray(value).dtype.kind not in "fiu" or not np.isfinite(value):
+        raise UserError(f"checkpoint {path}: expected {name} to be one finite number, found {reprlib.repr(value)}")
+    return np.asarray(value).item()
+
+
+def read_min_disp(path: str, default: float) -> float:
+    """The smallest disparity that the networks of a checkpoint were trained for, `default` where it does not tell.
+
+    Raises:
+        UserError: as `read_scalar`, or a number that no network is trained for.
+    """
+    min_disp = read_scalar(path, MIN_DISP, default)
+    if min_disp <= 0:
+        raise UserError(f"checkpoint {path}: expected {MIN_DISP} to be above 0, found {min_disp:g}")
+    return min_disp
 
 
 def list_shapes(path: str) -> dict[str, list[int]]:
@@ -108,7 +123,7 @@ def write(path: str, variables: Mapping[str, tf.Variable]) -> None:
         for name in variables:
             reader.get_tensor(name)  # checks its checksum
     except _READ_ERRORS as error:
-        raise OSError(_reason(error)) from None
+        raise OSError(first_line(error)) from None
 
 
 def is_whole(path: str) -> bool:
@@ -157,7 +172,7 @@ def _open(path: str) -> tf.train.CheckpointReader:
     try:
         return tf.train.load_checkpoint(path)
     except _READ_ERRORS as error:
-        raise UserError(f"checkpoint {path} is damaged: {_reason(error)}") from None
+        raise UserError(f"checkpoint {path} is damaged: {first_line(error)}") from None
 
 
 def _check_fit(path: str, found: Mapping[str, list[int]], required: Mapping[str, tf.Variable]) -> None:
@@ -183,12 +198,6 @@ def _check_fit(path: str, found: Mapping[str, list[int]], required: Mapping[str,
     found_problems = [text for names, text in problems if names]
     if found_problems:
         raise UserError(f"checkpoint {path} {'; '.join(found_problems)}")
-
-
-def _reason(error: Exception) -> str:
-    """What an error says, in one line and without what TensorFlow adds about its graph."""
-    line, *_ = re.sub(r"{{.*?}} | \[Op:\w+\]", "", str(error)).splitlines() or [type(error).__name__]
-    return line
 
 
 def _listed(items: list[str]) -> str:

@@ -44,6 +44,7 @@ class CheckpointFolder:
         self.folder = folder
         self.variables = dict(variables)
         self.max_to_keep = max_to_keep
+        self._stamp = _stamp_state(folder)
         self._names = _read_state(folder)
         _delete_left_over(folder)
 
@@ -82,6 +83,11 @@ class CheckpointFolder:
         if errors:
             raise errors[0]
         raise UserError(f"no checkpoint in {self.folder}: expected its state file and what that lists")
+
+    def check_unchanged(self) -> None:
+        """Raises UserError where another process has saved in the folder since this object last looked into it."""
+        if _stamp_state(self.folder) != self._stamp:
+            raise UserError(f"{self.folder}: another run saved there after this one had looked into it: start again")
 
     def _newest_first(self) -> list[str]:
         """Those that the state file lists, and those that a process put in place right before it was killed."""
@@ -130,7 +136,7 @@ class CheckpointFolder:
         _write_state(state_file, names)
         os.replace(state_file, os.path.join(self.folder, _STATE_FILE))
         checkpoint.force_to_disk(self.folder)
-        self._names = names
+        self._names, self._stamp = names, _stamp_state(self.folder)
         for other in dropped:
             checkpoint.remove(os.path.join(self.folder, other))
 
@@ -158,10 +164,19 @@ def _delete_left_over(folder: str) -> None:
                 shutil.rmtree(aside, ignore_errors=True)
 
 
+def _stamp_state(folder: str) -> tuple[int, ...]:
+    """Another one after each save; () without a state file."""
+    try:
+        found = os.stat(os.path.join(folder, _STATE_FILE))
+    except OSError:
+        return ()
+    return found.st_ino, found.st_mtime_ns
+
+
 def _read_state(folder: str) -> list[str]:
-    """The names in the state file, the newest last; none where it is damaged."""
+    """The names in the state file, the newest last; none where it is damaged or empty."""
     state = None
-    with suppress(UnicodeDecodeError):
+    with suppress(ValueError):
         state = tf.train.get_checkpoint_state(folder)
     return [os.path.basename(path) for path in state.all_model_checkpoint_paths] if state else []
 

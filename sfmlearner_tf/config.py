@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import math
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field, fields
 from functools import partial
@@ -26,6 +26,11 @@ GROUPS = {
 def _option(group: str, default: Any, help_text: str, **limits: Any) -> Any:
     return field(default=default, metadata={"group": group, "help": help_text, **limits})
 
+
+# Beyond these no computer trains; a slip of the pen such as 12800000 ends in one line, not in gigabytes.
+_MAX_SIDE, _MAX_FRAMES, _MAX_BATCH, _MAX_THREADS = 8192, 99, 8192, 1024
+# What an int32 of a checkpoint of 2017 holds.
+_MAX_INT = 2**31 - 1
 
 _release, _networks, _objective, _optimiser, _validation, _watching, _run = (partial(_option, name) for name in GROUPS)
 
@@ -68,13 +73,16 @@ class TrainConfig:
     explain_reg_weight: float = _release(
         0.0, "Weight of the loss that holds the explainability masks near 1; with 0 no masks are learned.", at_least=0
     )
-    batch_size: int = _release(4, "Examples per step.", at_least=1)
-    img_height: int = _release(128, "Height of the formatted frames, pixels.", at_least=32)
-    img_width: int = _release(416, "Width of the formatted frames, pixels.", at_least=32)
-    seq_length: int = _release(3, "Frames per example: the target in the middle and its sources.", at_least=3, odd=True)
-    max_steps: int = _release(
-        200000, "Training runs steps 1 to max_steps - 1, counted from the very first run.", at_least=1
+    batch_size: int = _release(4, "Examples per step.", at_least=1, at_most=_MAX_BATCH)
+    img_height: int = _release(128, "Height of the formatted frames, pixels.", at_least=32, at_most=_MAX_SIDE)
+    img_width: int = _release(416, "Width of the formatted frames, pixels.", at_least=32, at_most=_MAX_SIDE)
+    seq_length: int = _release(
+        3, "Frames per example: the target in the middle and its sources.", at_least=3, at_most=_MAX_FRAMES, odd=True
     )
+    max_steps: int = _release(
+        200000, "Training runs steps 1 to max_steps - 1, counted from the very first run.", at_least=1,
+        at_most=_MAX_INT,
+    )  # fmt: skip
     summary_freq: int = _release(100, "Steps between two summaries.", at_least=1)
     save_latest_freq: int = _release(5000, "Steps between two saves of model.latest.", at_least=1)
     continue_train: bool = _release(
@@ -155,17 +163,24 @@ class TrainConfig:
         500, "First step at which constant depth, no motion and the like count as going wrong.", at_least=0
     )
 
+    on_bad_example: str = _run(
+        "stop", "What to do when the files of an example are missing or damaged: save and stop, or skip it for good "
+        "and list it in bad_examples.txt of checkpoint_dir.", choices=("stop", "skip"),
+    )  # fmt: skip
+    max_bad_fraction: float = _run(0.01, "Share of the examples above which skip stops, too.", at_least=0, below=1)
     overwrite: bool = _run(False, "Delete the earlier run in checkpoint_dir when training starts.")
     accept_changes: bool = _run(
         False, "Continue although other options or other data than before change what is learned."
     )
-    seed: int = _run(8964, "Decides initial weights, order of the data and augmentation.", at_least=0)
+    seed: int = _run(8964, "Decides initial weights, order of the data and augmentation.", at_least=0, at_most=_MAX_INT)
     max_to_keep: int = _run(10, "Number of model-<step> that are kept; the oldest is deleted first.", at_least=1)
     jit_compile: bool = _run(False, "Compile the training step with XLA.")
     deterministic: bool = _run(
         False, "Make every operation give the same bits each time. Changes nothing on a CPU; slows a GPU down."
     )
-    num_threads: int = _run(0, "Threads that decode images; 0 lets TensorFlow choose.", at_least=0)
+    num_threads: int = _run(
+        0, "Threads that decode images; 0 lets TensorFlow choose.", at_least=0, at_most=_MAX_THREADS
+    )
 
     def __post_init__(self) -> None:
         for option in fields(self):
@@ -246,7 +261,8 @@ def _expected(value: Any, type_name: str, limits: Any) -> str:
         return f"one of {', '.join(limits['choices'])}"
     if "listed" in limits and not set(split_list(value)) <= set(limits["listed"]):
         return f"any of {', '.join(limits['listed'])}, with commas"
-    return "" if type_name != "float" or math.isfinite(value) else "finite"
+    # Also of a whole number that is too large for a float.
+    return "" if type_name != "float" or abs(value) <= sys.float_info.max else "finite"
 
 
 def split_list(text: str) -> list[str]:

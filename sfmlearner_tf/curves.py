@@ -23,11 +23,12 @@ class Curves:
 
     def __init__(self, folder: str, last_step: int) -> None:
         self.folder = folder
-        self.rows = [row for row in _read(os.path.join(folder, CSV_NAME)) if row["step"] <= last_step]
+        self.rows = _read(os.path.join(folder, CSV_NAME), last_step)
 
     def best(self, metric: str) -> float:
         """The smallest value of a metric so far, infinite where there is none."""
-        return min((row.get(metric, math.inf) for row in self.rows), default=math.inf)
+        values = [row[metric] for row in self.rows if metric in row]
+        return min(filter(math.isfinite, values), default=math.inf)
 
     def add(self, step: int, metrics: dict[str, float]) -> None:
         """Adds a row and writes both files. Raises UserError where they cannot be written."""
@@ -40,8 +41,8 @@ class Curves:
         try:
             write_whole(os.path.join(self.folder, CSV_NAME), text.getvalue().encode())
             write_whole(os.path.join(self.folder, PNG_NAME), self._draw(names[1:]))
-        except OSError as error:
-            raise UserError(f"cannot write {os.path.join(self.folder, CSV_NAME)}: {error.strerror}") from None
+        except (OSError, ValueError) as error:  # the latter where matplotlib cannot draw numbers such as 1e308
+            raise UserError(f"cannot write {os.path.join(self.folder, CSV_NAME)} or its picture: {error}") from None
 
     def _draw(self, names: list[str]) -> bytes:
         """The picture, PNG: one small plot a metric."""
@@ -53,7 +54,8 @@ class Curves:
         for axis, name in zip(axes, names):
             points = [(row["step"], row[name]) for row in self.rows if name in row]
             axis.plot(*zip(*points), marker=".")
-            axis.set(title=name, xlabel="step")
+            axis.set_title(name, parse_math=False)
+            axis.set_xlabel("step")
             axis.grid(alpha=0.3)
         for axis in list(axes)[len(names) :]:
             axis.set_axis_off()
@@ -62,11 +64,12 @@ class Curves:
         return content.getvalue()
 
 
-def _read(path: str) -> list[dict[str, float]]:
+def _read(path: str, last_step: int) -> list[dict[str, float]]:
     try:
         with open(path, newline="", encoding="utf-8") as file:
-            return [{name: float(value) for name, value in row.items() if value} for row in csv.DictReader(file)]
+            rows = [{name: float(value) for name, value in row.items() if value} for row in csv.DictReader(file)]
+        return [row for row in rows if 0 <= row["step"] <= last_step]
     except FileNotFoundError:
         return []
-    except (OSError, ValueError, TypeError) as error:
-        raise UserError(f"{path}: expected a CSV of numbers that an earlier run wrote; {error}") from None
+    except (OSError, ValueError, TypeError, KeyError, csv.Error) as error:
+        raise UserError(f"{path}: expected a CSV of numbers by step that an earlier run wrote; {error}") from None

@@ -6,14 +6,16 @@ import os
 import re
 import shutil
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import partial
 from typing import Any, NamedTuple
 
 import tensorflow as tf
+from tensorflow.core.protobuf.fingerprint_pb2 import FingerprintDef
 
+from kitti_eval.locks import lock_folder
 from sfmlearner_tf import checkpoint
-from sfmlearner_tf.errors import UserError
+from sfmlearner_tf.errors import UserError, first_line
 from sfmlearner_tf.geometry import pose_vec2mat
 from sfmlearner_tf.images import preprocess
 from sfmlearner_tf.learner import SfMLearner
@@ -110,11 +112,23 @@ def write_saved_model(networks: Exportable, folder: str) -> list[ExportedFunctio
     }
     default = next(iter(functions.values()))
     tf.saved_model.save(track(networks), folder, {"serving_default": default, **functions})
+    _forget_uuid(os.path.join(folder, "fingerprint.pb"))
 
     def load(name: str) -> Callable[..., Mapping[str, Any]]:
         return tf.saved_model.load(folder).signatures[name]
 
     return [ExportedFunction("saved_model.pb", name, SAVED_MODEL_BOUND, partial(load, name)) for name in functions]
+
+
+def _forget_uuid(path: str) -> None:
+    """Takes the random number out of a fingerprint: the same weights give the same files."""
+    with open(path, "rb") as file:
+        fingerprint = FingerprintDef.FromString(file.read())
+    # TensorFlow 2.15 has none.
+    with suppress(ValueError):
+        fingerprint.ClearField("uuid")
+    with open(path, "wb") as file:
+        file.write(fingerprint.SerializeToString(deterministic=True))
 
 
 def make_function(networks: Exportable, name: str, any_size: bool) -> tf.types.experimental.PolymorphicFunction:
@@ -179,26 +193,52 @@ def _resize_side(images_u8: tf.Tensor, axis: int, side: int, method: str) -> tf.
 def replace_export(output_dir: str) -> Iterator[str]:
     """A folder to export to, which takes the place of `output_dir` when the block ends well.
 
+    Where this process is killed between moving the earlier export away and the new one there, the next call puts the
+    earlier one back.
+
     Raises:
-        UserError: `output_dir` holds something that is no export, or cannot be written.
+        UserError: `output_dir` holds something that is no export, or cannot be written, or another process exports
+            there.
     """
     path = os.path.realpath(output_dir)
-    _check_replaceable(path, output_dir)
+    _check_name(path, output_dir)
     parent, name = os.path.split(path)
-    aside, replaced = (os.path.join(parent, f".{name}.{state}") for state in ("writing", "replaced"))
+    work = os.path.join(parent, f".{name}.writing")
+    new, earlier = os.path.join(work, "new"), os.path.join(work, "earlier")
     try:
-        shutil.rmtree(aside, ignore_errors=True)
-        os.makedirs(aside)
-        yield aside
-        shutil.rmtree(replaced, ignore_errors=True)
-        if os.path.exists(path):
-            os.rename(path, replaced)
-        os.rename(aside, path)
-        shutil.rmtree(replaced, ignore_errors=True)
+        os.makedirs(work, exist_ok=True)
+        with lock_folder(work):
+            try:
+                _put_back(earlier, path)
+                _check_replaceable(path, output_dir)
+                shutil.rmtree(new, ignore_errors=True)
+                os.mkdir(new)
+                yield new
+                if os.path.exists(path):
+                    os.rename(path, earlier)
+                os.rename(new, path)
+            finally:
+                _put_back(earlier, path)
+                shutil.rmtree(new, ignore_errors=True)
     except (OSError, tf.errors.OpError) as error:
-        raise UserError(f"cannot write {output_dir}: {str(error).splitlines()[0]}") from None
+        raise UserError(f"cannot write {output_dir}: {first_line(error)}") from None
     finally:
-        shutil.rmtree(aside, ignore_errors=True)
+        with suppress(OSError):
+            os.rmdir(work)
+
+
+def _put_back(earlier: str, path: str) -> None:
+    """Moves an earlier export back to `path` where nothing took its place, else deletes it."""
+    if os.path.isdir(earlier) and not os.path.lexists(path):
+        os.rename(earlier, path)
+    shutil.rmtree(earlier, ignore_errors=True)
+
+
+def _check_name(path: str, output_dir: str) -> None:
+    try:
+        path.encode()
+    except UnicodeEncodeError:
+        raise UserError(f"{output_dir}: expected a name in UTF-8, as TensorFlow needs it, found other bytes") from None
 
 
 def _check_replaceable(path: str, output_dir: str) -> None:

@@ -231,7 +231,7 @@ class SfMLearner:
             self._lr_decay_step.assign(before if has_dropped else self.config.lr_decay_step)
 
     def _check_min_disp(self, path: str) -> None:
-        min_disp = checkpoint.read_scalar(path, checkpoint.MIN_DISP, MIN_DISP)
+        min_disp = checkpoint.read_min_disp(path, MIN_DISP)
         if not math.isclose(min_disp, self.config.min_disp, rel_tol=1e-6):
             raise UserError(
                 f"checkpoint {path} was trained with min_disp={min_disp:.6g}, expected {self.config.min_disp:.6g}"

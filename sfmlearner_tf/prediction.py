@@ -5,26 +5,25 @@ from __future__ import annotations
 import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import suppress
+from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
-from typing import Any, NamedTuple, TypeVar
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 import tensorflow as tf
 from PIL import Image
 
+from kitti_eval.files import write_aside
 from kitti_eval.workers import map_ahead
 from sfmlearner_tf.data.batches import stack_windows
 from sfmlearner_tf.data.frames import open_image
-from sfmlearner_tf.errors import UserError
+from sfmlearner_tf.errors import UserError, first_line
 from sfmlearner_tf.images import preprocess
 from sfmlearner_tf.networks.building import load_network, load_pose_network
 
 # Images decoded ahead of the network, at its size.
 _AHEAD = 32
-# What TensorFlow raises for a SavedModel that is damaged or of another kind, depending on where the damage is.
-_LOAD_ERRORS = (tf.errors.OpError, OSError, RuntimeError, ValueError, KeyError, IndexError, AttributeError, TypeError)
 
 _Item = TypeVar("_Item")
 
@@ -58,10 +57,12 @@ class PosePredictor(NamedTuple):
 def load_depth_predictor(ckpt_file: str, height: int, width: int) -> DepthPredictor:
     """The depth network of a checkpoint, for images of a size.
 
-    Reads the depth network alone, so any checkpoint does that has one. Raises UserError where it has none.
+    Reads the depth network alone, so any checkpoint does that has one. Raises UserError where it has none; the
+    predictor does where memory does not suffice.
     """
     network = load_network(ckpt_file, "depth")
 
+    @_tell_lack_of_memory()
     @tf.function(input_signature=[tf.TensorSpec([None, height, width, 3], tf.uint8)])
     def predict(images: tf.Tensor) -> tf.Tensor:
         return 1 / network(preprocess(images))[0][..., 0]
@@ -81,6 +82,7 @@ def load_pose_predictor(ckpt_file: str, height: int, width: int, seq_length: int
     network = load_pose_network(ckpt_file, seq_length)
     channels = 3, 3 * network.num_sources
 
+    @_tell_lack_of_memory()
     @tf.function(input_signature=[tf.TensorSpec([None, height, width, count], tf.uint8) for count in channels])
     def predict(target: tf.Tensor, sources: tf.Tensor) -> tf.Tensor:
         return network(preprocess(target), preprocess(sources)).poses
@@ -101,38 +103,52 @@ class SavedModel:
             raise UserError(f"{path}: expected the folder of a SavedModel, found no saved_model.pb in it")
         try:
             self._model = tf.saved_model.load(path)
-        except _LOAD_ERRORS as error:
-            raise UserError(f"{path}: expected a SavedModel; {str(error).splitlines()[0]}") from None
+            self._outputs = {name: found.structured_outputs for name, found in self._model.signatures.items()}
+        # Anything at all, depending on where a file is damaged.
+        except Exception as error:
+            raise UserError(f"{path}: expected a SavedModel; {first_line(error)}") from None
 
     def depth(self) -> DepthPredictor:
         """The depth network, at the size that the model resizes to. Raises UserError where it has none."""
-        signature = self._find("depth", "depth")
-        _, height, width, _ = signature.structured_outputs["depth"].shape
-        return DepthPredictor(lambda images: signature(images=tf.constant(images))["depth"][..., 0], height, width)
+        height, width, _ = self._find("depth", "depth", "[B, height, width, 1]")
+
+        def predict(images: np.ndarray) -> tf.Tensor:
+            return self._run("depth", "depth", images=images)[..., 0]
+
+        return DepthPredictor(predict, height, width)
 
     def pose(self, height: int, width: int) -> PosePredictor:
         """The pose network, for images of the size of the depth network; of another one where there is none.
 
         Raises UserError where it has no pose network.
         """
-        signature = self._find("pose", "poses")
-        if "depth" in self._model.signatures:
+        num_sources, _ = self._find("pose", "poses", "[B, seq_length - 1, 6]")
+        if "depth" in self._outputs:
             _, height, width = self.depth()
 
         def predict(target: np.ndarray, sources: np.ndarray) -> tf.Tensor:
-            return signature(target=tf.constant(target), sources=tf.constant(sources))["poses"]
+            return self._run("pose", "poses", target=target, sources=sources)
 
-        return PosePredictor(predict, height, width, seq_length=signature.structured_outputs["poses"].shape[1] + 1)
+        return PosePredictor(predict, height, width, num_sources + 1)
 
-    def _find(self, name: str, output: str) -> Any:
-        signature = self._model.signatures.get(name)
-        if signature is None:
-            found = ", ".join(self._model.signatures) or "none"
+    def _find(self, name: str, output: str, expected: str) -> list[int]:
+        """The shape of a signature's output, without the batch."""
+        if name not in self._outputs:
+            found = ", ".join(self._outputs) or "none"
             raise UserError(f"{self.path}: expected the signature {name!r}, found {found}")
-        if output not in signature.structured_outputs:
-            found = ", ".join(signature.structured_outputs)
+        if output not in self._outputs[name]:
+            found = ", ".join(self._outputs[name])
             raise UserError(f"{self.path}: expected the signature {name!r} with the output {output!r}, found {found}")
-        return signature
+        shape = self._outputs[name][output].shape
+        if shape.rank != expected.count(",") + 1 or not all(shape[1:]):
+            raise UserError(f"{self.path}: expected the output {output!r} of the shape {expected}, found {shape}")
+        return list(shape[1:])
+
+    def _run(self, name: str, output: str, **images: np.ndarray) -> tf.Tensor:
+        try:
+            return self._model.signatures[name](**{key: tf.constant(image) for key, image in images.items()})[output]
+        except (tf.errors.OpError, TypeError) as error:
+            raise UserError(f"{self.path}: its signature {name!r} fails; {first_line(error)}") from None
 
 
 def predict_depths(predictor: DepthPredictor, paths: Sequence[Path], batch_size: int) -> Iterator[np.ndarray]:
@@ -161,19 +177,13 @@ def write_stack(path: Path, arrays: Iterable[np.ndarray], shape: tuple[int, ...]
 
     Raises UserError where it cannot be written.
     """
-    aside = path.with_name(f".{path.name}.writing")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with aside.open("wb") as file:
+        with write_aside(path) as file:
             np.lib.format.write_array_header_1_0(file, {"descr": "<f4", "fortran_order": False, "shape": shape})
             for array in arrays:
                 file.write(np.asarray(array, "<f4").tobytes())
-        aside.replace(path)
     except OSError as error:
         raise UserError(f"{path}: cannot write the predictions; {error.strerror}") from error
-    finally:
-        with suppress(OSError):
-            aside.unlink()
 
 
 def batched(items: Iterable[_Item], size: int) -> Iterator[list[_Item]]:
@@ -181,6 +191,14 @@ def batched(items: Iterable[_Item], size: int) -> Iterator[list[_Item]]:
     iterator = iter(items)
     while batch := list(islice(iterator, size)):
         yield batch
+
+
+@contextmanager
+def _tell_lack_of_memory() -> Iterator[None]:
+    try:
+        yield
+    except tf.errors.ResourceExhaustedError:
+        raise UserError("out of memory: a smaller batch_size or image size needs less") from None
 
 
 def _load_images(paths: Iterable[Path], height: int, width: int, resampling: Image.Resampling) -> Iterator[np.ndarray]:

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 
 import tensorflow as tf
 
+from kitti_eval.locks import lock_folder
 from sfmlearner_tf import checkpoint, run_config
 from sfmlearner_tf.config import TrainConfig
 from sfmlearner_tf.data.formatted import Example
@@ -29,8 +30,12 @@ def make_data_state(config: TrainConfig, examples: Sequence[Example], position: 
 
 
 def check_folder(config: TrainConfig) -> None:
-    """Raises UserError where a new run would write over an earlier one, or delete what it starts from."""
+    """Raises UserError where another run has the folder, or where a new run would write over an earlier one or delete
+    what it starts from."""
     folder = config.checkpoint_dir
+    if os.path.isdir(folder):
+        with lock_folder(folder):  # to learn early whether it is to be had
+            pass
     found = run_config.holds_run(folder)
     if found and not (config.continue_train or config.overwrite):
         raise UserError(

@@ -46,6 +46,9 @@ _WITHOUT_EFFECT = (
     "watches_off",
     "watch_freq",
     "watch_after",
+    # What is done about damaged files; what was left out stays so.
+    "on_bad_example",
+    "max_bad_fraction",
     # Other ways to compute the same, but for rounding.
     "sampler",
     "jit_compile",
@@ -56,7 +59,7 @@ _WITHOUT_EFFECT = (
 # the authors' released ones, may lie beside it.
 _RUN_FILE = re.compile(
     r"config\.json|checkpoint|(?P<name>model(-[0-9]+|\.latest|\.best))(-replaced)?\.(index|meta|data-[0-9]+-of-[0-9]+)"
-    r"|validation\.(csv|png)|events\.out\.tfevents\..+"
+    r"|validation\.(csv|png)|bad_examples\.txt|events\.out\.tfevents\..+"
 )
 _ALWAYS_OWN = {"model.latest", "model.best", None}
 _STATE_FILE = "checkpoint"

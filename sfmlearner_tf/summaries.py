@@ -5,6 +5,7 @@ from __future__ import annotations
 import tensorflow as tf
 
 from sfmlearner_tf.batch import Batch
+from sfmlearner_tf.errors import UserError, first_line
 from sfmlearner_tf.images import preprocess, resize_area
 from sfmlearner_tf.learner import SfMLearner
 
@@ -19,10 +20,16 @@ class Summaries:
     Args:
         folder: where the event files go.
         learner: the one whose work is shown.
+
+    Raises:
+        UserError: the folder cannot be written to.
     """
 
     def __init__(self, folder: str, learner: SfMLearner) -> None:
-        self.writer = tf.summary.create_file_writer(folder)
+        try:
+            self.writer = tf.summary.create_file_writer(folder)
+        except tf.errors.OpError as error:
+            raise UserError(f"cannot write summaries: {first_line(error)}") from None
         self.learner = learner
 
     def write(self, step: int, batch: Batch) -> None:

@@ -17,7 +17,7 @@ from absl import flags
 
 from kitti_eval import command
 from sfmlearner_tf.config import GROUPS, PRESETS, TrainConfig
-from sfmlearner_tf.errors import UserError
+from sfmlearner_tf.errors import UserError, first_line
 
 _DEFINE: dict[str, Callable[..., Any]] = {
     "str": flags.DEFINE_string,
@@ -56,11 +56,19 @@ def main() -> None:
     except ValueError as error:
         raise UserError(f"--{error}") from None
     # Only now: --help and a wrong flag need not wait for TensorFlow.
+    import tensorflow as tf
+
     from sfmlearner_tf.device import allow_memory_growth
     from sfmlearner_tf.trainer import Trainer
 
     allow_memory_growth()
-    Trainer(config).run()
+    try:
+        Trainer(config).run()
+    except tf.errors.ResourceExhaustedError as error:
+        # Nothing is saved: the step may have changed a part of the weights.
+        raise UserError(
+            f"out of memory; a smaller batch_size or smaller images need less: {first_line(error)}"
+        ) from None
 
 
 def cli() -> NoReturn:

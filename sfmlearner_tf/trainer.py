@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 import time
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
@@ -10,13 +11,14 @@ from typing import NamedTuple
 import tensorflow as tf
 from tqdm import tqdm
 
+from kitti_eval.locks import lock_folder
 from sfmlearner_tf import checkpoint, device, resuming, run_config
 from sfmlearner_tf.batch import Batch
 from sfmlearner_tf.checkpoint_folder import CheckpointFolder
 from sfmlearner_tf.config import TrainConfig, split_list
 from sfmlearner_tf.curves import Curves
-from sfmlearner_tf.data import batches
-from sfmlearner_tf.data.formatted import read_split
+from sfmlearner_tf.data.feed import BAD_EXAMPLES_NAME, Feed, read_left_out
+from sfmlearner_tf.data.formatted import Example, read_split
 from sfmlearner_tf.errors import UserError
 from sfmlearner_tf.learner import SfMLearner
 from sfmlearner_tf.stop_signals import catch_stop_signals
@@ -56,9 +58,11 @@ class Trainer:
         # Counted on the host, so that no step waits for the device to tell.
         self.step = 0  # the last one that was taken
         self.position = 0  # how many examples were seen
+        self._saved_step = 0  # none of the steps up to here is lost where training ends
         self._position = tf.Variable(0, dtype=tf.int64, trainable=False)
         self.checkpoints = self._open_checkpoints()
-        self._start()
+        left_out = self._start()
+        self.feed = Feed(config, self.examples, left_out)
         self.validator = self._make_validator()
         self.watchdogs = Watchdogs(config.watch_after, split_list(config.watches_off))
         self.alarms = 0  # how many the watchdogs have raised
@@ -83,29 +87,29 @@ class Trainer:
         Args:
             stopped: ends before the next step once something is in it, without validation.
         """
-        self._claim_folder()
-        summaries = Summaries(self.config.checkpoint_dir, self.learner)
-        curves = Curves(self.config.checkpoint_dir, last_step=self.step)
-        last = self.config.max_steps - 1
-        bar = tqdm(total=last, initial=self.step, unit="step", disable=None, dynamic_ncols=True)
-        try:
-            yield from self._loop(last, stopped, summaries, curves, bar)
-            bar.close()
-            print(f"saved {self.checkpoints.save_latest()} at step {self.step}")
-            if self.validator and not stopped and self.step % self.config.val_freq:
-                self._validate(self.validator, curves, summaries)
-        finally:
-            bar.close()
-            summaries.close()
+        with lock_folder(self.config.checkpoint_dir):
+            self._claim_folder()
+            summaries = Summaries(self.config.checkpoint_dir, self.learner)
+            curves = Curves(self.config.checkpoint_dir, last_step=self.step)
+            last = self.config.max_steps - 1
+            bar = tqdm(total=last, initial=self.step, unit="step", disable=None, dynamic_ncols=True)
+            try:
+                yield from self._loop(last, stopped, summaries, curves, bar)
+                bar.close()
+                print(f"saved {self._save_latest()} at step {self.step}")
+                if self.validator and not stopped and self.step % self.config.val_freq:
+                    self._validate(self.validator, curves, summaries)
+            finally:
+                bar.close()
+                summaries.close()
 
     def _loop(
         self, last: int, stopped: Sequence[int], summaries: Summaries, curves: Curves, bar: tqdm
     ) -> Iterator[Step]:
         config = self.config
-        data = iter(batches.make_batches(config, self.examples, self.step, self.position))
         reported, started = self.step, time.time()
         while self.step < last and not stopped:
-            batch = self._next_batch(data)
+            batch = self._next_batch()
             if (self.step + 1) % config.summary_freq == 0:
                 summaries.write(self.step + 1, batch)
             step = self._take_step(batch)
@@ -146,9 +150,14 @@ class Trainer:
 
     def _save_where_due(self) -> None:
         if self.step % self.config.save_latest_freq == 0:
-            self.checkpoints.save_latest()
+            self._save_latest()
         if self.step % self.steps_per_epoch == 0:
             self.checkpoints.save_step(self.step)
+
+    def _save_latest(self) -> str:
+        path = self.checkpoints.save_latest()
+        self._saved_step = self.step
+        return path
 
     def _validate(self, validator: Validator, curves: Curves, summaries: Summaries) -> None:
         """Measures, prints, draws, and keeps the best weights. What fails there is a warning: training goes on."""
@@ -181,14 +190,16 @@ class Trainer:
         state = {**self.learner.state(), **resuming.make_data_state(self.config, self.examples, self._position)}
         return CheckpointFolder(self.config.checkpoint_dir, state, self.config.max_to_keep)
 
-    def _start(self) -> None:
+    def _start(self) -> dict[Example, str]:
+        """Sets the weights; returns the examples that the run has left out so far, and why."""
         config = self.config
         if config.continue_train:
-            self._continue()
-        elif config.init_checkpoint_file:
+            return self._continue()
+        if config.init_checkpoint_file:
             self.learner.restore_weights(config.init_checkpoint_file)
+        return {}
 
-    def _continue(self) -> None:
+    def _continue(self) -> dict[Example, str]:
         """Restores a checkpoint and the place in the data where it left off."""
         config, path = self.config, self.config.init_checkpoint_file
         before = run_config.read_beside(path) if path else run_config.read(config.checkpoint_dir)
@@ -200,19 +211,22 @@ class Trainer:
         changes = resuming.list_changes(path, before, config, self.examples)
         if changes:
             print("\n  ".join([f"continuing from {path} with changes:", *changes]))
-        self.step = int(self.learner.global_step)
+        self.step = self._saved_step = int(self.learner.global_step)
         self.position = int(checkpoint.read_scalar(path, resuming.DATA_POSITION, self.step * config.batch_size))
+        return read_left_out(os.path.dirname(path))
 
     def _restore(self, path: str) -> None:
         if not self.learner.restore(path):
             print(f"{path} has no state of Adam: its moments start from zero")
 
     def _claim_folder(self) -> None:
-        """Makes the folder this run's: deletes an earlier run if asked to, and writes config.json."""
+        """Makes the folder this run's: deletes an earlier run if asked to, and writes what it begins with."""
+        self.checkpoints.check_unchanged()
         if self.config.overwrite:
             run_config.remove_run(self.config.checkpoint_dir)
             self.checkpoints = self._open_checkpoints()
         run_config.write(self.config, self.config.checkpoint_dir)
+        self.feed.write_left_out()
 
     def _introduce(self) -> None:
         print(device.describe(self.config.jit_compile))
@@ -222,18 +236,21 @@ class Trainer:
             print(f"{name}: {count:,} parameters")
         print(f"parameter_count = {sum(counts.values())}")
         print(f"{len(self.examples):,} examples, {self.steps_per_epoch:,} steps per epoch, from step {self.step}")
+        if self.feed.left_out:
+            print(f"left out because they are damaged: {len(self.feed.left_out):,}, see {BAD_EXAMPLES_NAME}")
 
-    def _next_batch(self, data: Iterator[Batch]) -> Batch:
+    def _next_batch(self) -> Batch:
         try:
-            return next(data)
-        except tf.errors.OpError as error:
-            batches.diagnose(self.config, self.examples, self.position)
-            raise UserError(f"cannot read the batch of step {self.step + 1}: {error.message}") from None
+            return self.feed.next_batch(self.step, self.position)
+        except UserError as error:
+            if self.step == self._saved_step:
+                raise
+            saved = f"saved {self._save_latest()} at step {self.step}, from where continue_train goes on"
+            raise UserError(f"{error}; {saved}") from None
 
     def _refuse(self, losses: dict[str, float]) -> None:
         """Ends a run whose loss is not finite."""
-        position = self.position - self.config.batch_size
-        examples = batches.batch_examples(self.config, self.examples, position)
+        examples = self.feed.batch_examples(self.position - self.config.batch_size)
         paths = [example.image_path(self.config.dataset_dir) for example in examples]
         found = ", ".join(f"{name} {value}" for name, value in losses.items())
         raise UserError(

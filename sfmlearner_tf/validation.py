@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import NamedTuple, TypeVar
 
 import numpy as np
-import tensorflow as tf
 from PIL import Image
 from tqdm import tqdm
 
@@ -36,7 +35,7 @@ class Window(NamedTuple):
 
     image_file: str  # of the frame in the middle, relative to the tree
     paths: list[Path]
-    translations_m: np.ndarray | None  # [N, 3], target to source
+    translations_m: np.ndarray | None = None  # [N, 3], target to source
 
 
 class Validator:
@@ -56,10 +55,14 @@ class Validator:
     def __init__(self, config: TrainConfig, learner: SfMLearner, examples: Sequence[Example]) -> None:
         self.config, self.learner = config, learner
         self.examples = _spread(examples, config.val_examples)
-        self.windows = _find_windows(config, examples) if config.val_kitti_dir else []
         self._warned: set[str] = set()
+        self.windows: list[Window] = []
         if config.val_kitti_dir:
-            self._check_best_metric()
+            self.windows = [
+                window._replace(translations_m=self._try(self._read_motion, window))
+                for window in _find_windows(config, examples)
+            ]
+            self._check_truth()
 
     def measure(self) -> dict[str, float]:
         """The means over the validation frames.
@@ -110,9 +113,22 @@ class Validator:
         for (window, _), poses in zip(whole, self.learner.predict_pose(targets, sources).numpy()):
             yield "translation_error", compute_translation_error(np.asarray(window.translations_m), poses[:, :3])
 
-    def _check_best_metric(self) -> None:
-        """Raises UserError where no frame has the truth that best_metric needs."""
+    def _read_motion(self, window: Window) -> np.ndarray | None:
+        """The true translations of a window, where there are GPS/IMU recordings and the camera moves."""
+        image = Path(self.config.val_kitti_dir, window.image_file)
+        drive, camera = image.parents[2], image.parents[1].name[-2:]
+        if not (drive / "oxts" / "data").is_dir():
+            return None
+        frames = [int(path.stem) for path in window.paths]
+        return _find_translations(read_camera_poses(str(drive.parent), drive.name, camera, frames))
+
+    def _check_truth(self) -> None:
+        """Raises UserError where no frame has any truth, or none the truth that best_metric needs."""
         metric, tree = self.config.best_metric, Path(self.config.val_kitti_dir)
+        if not any(window.translations_m is not None or _has_depth(tree, window.image_file) for window in self.windows):
+            raise UserError(
+                f"val_kitti_dir={tree}: expected velodyne_points, proj_depth or oxts beside the images, found none"
+            )
         has_truth = {
             "abs_rel": lambda window: self._try(lambda file: _load_truth(tree, file), window.image_file) is not None,
             "translation_error": lambda window: window.translations_m is not None,
@@ -122,14 +138,7 @@ class Validator:
             raise UserError(f"best_metric={metric}: expected {needed} beside the images of {tree}, found none")
 
     def _load_example(self, example: Example) -> Batch | None:
-        def load(example: Example) -> Batch:
-            try:
-                return batches.load_example(example.stem(self.config.dataset_dir), self.config)
-            except (tf.errors.OpError, ValueError) as error:
-                batches.diagnose_example(self.config, example)
-                raise UserError(f"{example.image_path(self.config.dataset_dir)}: cannot be read; {error}") from None
-
-        return self._try(load, example)
+        return self._try(lambda example: batches.read_example(self.config, example), example)
 
     def _load_image(self, path: Path, resampling: Image.Resampling) -> np.ndarray | None:
         """An image at the networks' size, uint8 [H, W, 3]."""
@@ -148,7 +157,7 @@ class Validator:
 
 
 def _find_windows(config: TrainConfig, examples: Sequence[Example]) -> list[Window]:
-    """The frames to evaluate, with what is known of their motion; those at a drive's ends have no neighbours."""
+    """The frames to evaluate; those at a drive's ends have no neighbours."""
     tree = Path(config.val_kitti_dir)
     if not tree.is_dir():
         raise UserError(f"val_kitti_dir={tree}: expected the folder of KITTI raw, found none")
@@ -156,29 +165,21 @@ def _find_windows(config: TrainConfig, examples: Sequence[Example]) -> list[Wind
         listed = read_image_list(config.val_files) if config.val_files else _list_images(tree, examples)
     except UserError as error:
         raise UserError(f"val_files: {error}") from None
-    poses_of: dict[Path, np.ndarray | None] = {}
     windows = []
     for image_file in listed:
         image = tree / image_file
-        reach = config.num_sources // 2
-        if not image.stem.isdigit():
-            tqdm.write(f"warning: validation leaves out {image}: expected a name that is the number of the frame")
+        if len(Path(image_file).parts) < 4 or not image.stem.isdecimal():
+            expected = "a name such as date/drive/image_02/data/0000000005.png"
+            tqdm.write(f"warning: validation leaves out {image}: expected {expected}")
             continue
+        reach = config.num_sources // 2
         numbers = range(int(image.stem) - reach, int(image.stem) + reach + 1)
         paths = [image.with_name(f"{number:0{len(image.stem)}d}{image.suffix}") for number in numbers]
         if all(path.is_file() for path in paths):
-            drive = image.parents[2]
-            if drive not in poses_of:
-                poses_of[drive] = _read_poses(drive, image.parents[1].name[-2:])
-            windows.append(Window(image_file, paths, _true_translations(poses_of[drive], numbers)))
-    windows = _spread(windows, config.val_examples)
+            windows.append(Window(image_file, paths))
     if not windows:
         raise UserError(f"val_kitti_dir={tree}: expected the {len(listed)} listed frames with neighbours, found none")
-    if not any(window.translations_m is not None or _has_truth(tree, window.image_file) for window in windows):
-        raise UserError(
-            f"val_kitti_dir={tree}: expected velodyne_points, proj_depth or oxts beside the images, found none"
-        )
-    return windows
+    return _spread(windows, config.val_examples)
 
 
 def _list_images(tree: Path, examples: Sequence[Example]) -> list[str]:
@@ -192,23 +193,10 @@ def _list_images(tree: Path, examples: Sequence[Example]) -> list[str]:
     return image_files
 
 
-def _read_poses(drive: Path, camera: str) -> np.ndarray | None:
-    """world_T_cam [n, 4, 4] of a drive; None, with a warning if they are damaged, without GPS/IMU recordings."""
-    if not (drive / "oxts" / "data").is_dir():
-        return None
-    try:
-        return read_camera_poses(str(drive.parent), drive.name, camera)
-    except UserError as error:
-        tqdm.write(f"warning: validation leaves out the motion of {drive}: {error}")
-        return None
-
-
-def _true_translations(world_T_cam: np.ndarray | None, numbers: Sequence[int]) -> np.ndarray | None:
-    """Target to source [N, 3] of the frames of these numbers, metres; None where unknown or without motion."""
-    if world_T_cam is None or numbers[-1] >= len(world_T_cam):
-        return None
-    middle = len(numbers) // 2
-    src_T_tgt = np.linalg.inv(world_T_cam[list(numbers)]) @ world_T_cam[numbers[middle]]
+def _find_translations(world_T_cam: np.ndarray) -> np.ndarray | None:
+    """Target to source [N, 3] of a window's camera poses [N + 1, 4, 4], metres; None where the camera stands."""
+    middle = len(world_T_cam) // 2
+    src_T_tgt = np.linalg.inv(world_T_cam) @ world_T_cam[middle]
     translations_m = np.delete(src_T_tgt[:, :3, 3], middle, axis=0)
     return translations_m if np.linalg.norm(translations_m) > 0.01 else None
 
@@ -218,7 +206,7 @@ def _load_truth(tree: Path, image_file: str) -> GroundTruth | None:
     return load_ground_truth(tree, image_file, "improved") or load_ground_truth(tree, image_file, "eigen")
 
 
-def _has_truth(tree: Path, image_file: str) -> bool:
+def _has_depth(tree: Path, image_file: str) -> bool:
     """Whether there is depth of a frame, be it damaged."""
     try:
         return _load_truth(tree, image_file) is not None

@@ -1,18 +1,17 @@
 import dataclasses
 import itertools
-from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import pytest
 import tensorflow as tf
+from PIL import Image
 
 from formatted_data import write_formatted_data
-from sfmlearner_tf import Batch, SfMLearner, TrainConfig
+from sfmlearner_tf import Batch, TrainConfig
 from sfmlearner_tf.data import batches
-from sfmlearner_tf.data.extras import EXTRAS, Extra
-from sfmlearner_tf.data.formatted import read_split
+from sfmlearner_tf.data.formatted import Example, read_intrinsics, read_split, write_example
 from sfmlearner_tf.errors import UserError
-from sfmlearner_tf.losses.term import Term
 
 
 @pytest.fixture(scope="module")
@@ -81,20 +80,28 @@ def test_augmentation_equals_numpy():
 
 def test_draws_cover_the_range_and_stay_in_the_image():
     batch = batch_of(np.zeros([1, 40, 60, 9], np.uint8), [[[50.0, 0, 30], [0, 40, 20], [0, 0, 1]]])
-    scalings, lefts = [], []
     augment = tf.function(batches.augment)
+    scalings, offsets, rooms = [], [], []  # x, y
     for step in range(300):
         (fx, _, cx), (_, fy, cy), _ = augment(batch, 1, tf.constant(step)).intrinsics[0].numpy()
-        x_scaling, y_scaling = fx / 50, fy / 40
-        left, top = 30 * x_scaling - cx, 20 * y_scaling - cy
-        assert -1e-3 <= left <= int(60 * x_scaling + 1e-3) - 60 + 1e-3
-        assert -1e-3 <= top <= int(40 * y_scaling + 1e-3) - 40 + 1e-3
-        scalings += [x_scaling, y_scaling]
-        lefts.append(round(left))
-    assert 1 <= min(scalings) < 1.01
-    assert 1.14 < max(scalings) < 1.15
-    assert abs(np.mean(scalings) - 1.075) < 0.01
-    assert set(lefts) >= set(range(8))
+        scalings.append([fx / 50, fy / 40])
+        offsets.append([30 * fx / 50 - cx, 20 * fy / 40 - cy])
+        rooms.append([int(60 * fx / 50 + 1e-4) - 60, int(40 * fy / 40 + 1e-4) - 40])
+    offsets, rooms = np.round(offsets), np.array(rooms)
+    assert (offsets >= 0).all()
+    assert (offsets <= rooms).all()
+    np.testing.assert_allclose(np.min(scalings, axis=0), 1, atol=0.01)
+    np.testing.assert_allclose(np.max(scalings, axis=0), 1.15, atol=0.01)
+    np.testing.assert_allclose(np.mean(scalings, axis=0), 1.075, atol=0.01)
+    # Each size of the enlargement occurs, and of the room that it leaves all is used: both ends and what lies between.
+    assert set(rooms[:, 0]) == set(range(9))
+    for axis in (0, 1):
+        shares = (offsets[:, axis] / np.maximum(rooms[:, axis], 1))[rooms[:, axis] > 2]
+        assert (np.min(shares), np.max(shares)) == (0, 1)
+        assert abs(np.mean(shares) - 0.5) < 0.1
+    # Both sides are drawn on their own.
+    assert abs(np.corrcoef(np.transpose(scalings))[0, 1]) < 0.2
+    assert abs(np.corrcoef(np.transpose(offsets / np.maximum(rooms, 1)))[0, 1]) < 0.2
 
 
 def test_flipped_frames_keep_their_camera():
@@ -111,28 +118,6 @@ def test_flipped_frames_keep_their_camera():
     np.testing.assert_allclose(mirrored_u[mirrored], 9 - u, rtol=1e-6)
     np.testing.assert_array_equal(found_intrinsics.numpy()[~mirrored], intrinsics[~mirrored])
     np.testing.assert_array_equal(found_intrinsics[:, 1:], intrinsics[:, 1:])
-
-
-def test_flips_are_off_until_asked_for(folder):
-    plain, flipped = (take(config_for(folder, random_flip=flip), 4) for flip in (False, True))
-    changed = [not np.array_equal(one[0], other[0]) for one, other in zip(plain, flipped)]
-    assert any(changed)
-    assert_same(flipped, take(config_for(folder, random_flip=True), 4))
-
-
-def test_one_scaling_and_crop_per_batch(folder):
-    for _, _, intrinsics in take(config_for(folder), 3):
-        np.testing.assert_array_equal(intrinsics[0], intrinsics[1])
-
-
-def test_every_example_comes_once_an_epoch_in_another_order(folder):
-    config, examples = config_for(folder), read_split(str(folder), "train")
-    epochs = [
-        [e for position in range(first, first + 6, 2) for e in batches.batch_examples(config, examples, position)]
-        for first in (0, 6)
-    ]
-    assert sorted(epochs[0]) == sorted(epochs[1]) == sorted(examples)
-    assert epochs[0] != epochs[1]
 
 
 def test_target_is_the_middle_of_the_strip(folder):
@@ -170,14 +155,17 @@ def test_shapes_are_known_in_advance(folder):
     assert spec.extras == {}
 
 
-def test_a_whole_file_is_not_diagnosed(folder):
-    batches.diagnose(config_for(folder), read_split(str(folder), "train"), position=0)
+def test_whole_examples_have_no_damage(folder):
+    assert batches.find_damage(config_for(folder), read_split(str(folder), "train"), position=0) == {}
 
 
 def test_strips_of_another_size_are_named(folder):
-    config = config_for(folder, seq_length=5)
-    with pytest.raises(UserError, match=r"\.jpg: expected a strip of 5 frames of 64x32, 320x32 pixels, found 192x32"):
-        batches.diagnose(config, read_split(str(folder), "train"), position=0)
+    config, examples = config_for(folder, seq_length=5), read_split(str(folder), "train")
+    damage = batches.find_damage(config, examples, position=2)
+    assert list(damage) == batches.batch_examples(config, examples, position=2)
+    for example, text in damage.items():
+        expected = ": expected a strip of 5 frames of 64x32, 320x32 pixels, found 192x32"
+        assert text.startswith(example.image_path(str(folder)) + expected)
 
 
 def test_windows_are_split_into_target_and_sources():
@@ -188,86 +176,128 @@ def test_windows_are_split_into_target_and_sources():
         np.testing.assert_array_equal(sources[..., channel : channel + 3], images[:, frame])
 
 
-@pytest.fixture
-def extras(monkeypatch):
-    """Three further inputs, one of each kind, each a line of the table."""
-    read = {
-        "prior": Extra("-prior.png", decode_float, "area", lambda config: config.smooth_weight > 0),
-        "labels": Extra("-labels.png", tf.io.decode_png, "nearest", lambda config: True),
-        "speed": Extra("-speed.txt", lambda content: tf.strings.to_number(content), "none", lambda config: True),
-    }
-    for name, extra in read.items():
-        monkeypatch.setitem(EXTRAS, name, extra)
+TELLING = {"batch_size": 2, "img_height": 48, "img_width": 80}
 
 
-def decode_float(content):
-    return tf.cast(tf.io.decode_png(content), tf.float32) / 255
+@pytest.fixture(scope="module")
+def telling_folder(tmp_path_factory):
+    """Pictures that show their example (blue), frame (green), column (red) and row (green); cameras that all differ."""
+    folder = tmp_path_factory.mktemp("telling")
+    rows, columns = np.mgrid[:48, :80]
+    for number in range(11):
+        frames = [
+            np.stack([40 + 2 * columns, 30 + 2 * rows + 40 * frame, 0 * rows + 20 * number], axis=-1)
+            for frame in range(3)
+        ]
+        images = [Image.fromarray(frame.astype(np.uint8)) for frame in frames]
+        camera = (50.0 + number, 60.0 + 2 * number, 30.0 + number, 20.0 + 0.5 * number)
+        write_example(str(folder), Example("drive", f"{number:010d}"), images, camera, jpeg_quality=95)
+    (folder / "train.txt").write_text("".join(f"drive {number:010d}\n" for number in range(11)))
+    return folder
 
 
-@pytest.fixture
-def folder_with_extras(tmp_path):
-    """Formatted data whose labels and prior are made of the target picture, and speeds that tell the examples apart."""
-    write_formatted_data(tmp_path)
-    for number, example in enumerate(read_split(str(tmp_path), "train")):
-        stem = example.stem(str(tmp_path))
-        target = tf.io.decode_jpeg(tf.io.read_file(stem + ".jpg"))[:, 64:128]
-        for suffix, values in (("-labels.png", target[..., :1] // 64), ("-prior.png", target[..., :1])):
-            tf.io.write_file(stem + suffix, tf.io.encode_png(values))
-        Path(stem + "-speed.txt").write_text(str(10.0 + number))
-    return tmp_path
+class Seen(NamedTuple):
+    """What an example in a batch shows of itself: its number, how its camera was scaled, and where it was cropped."""
+
+    number: int
+    scaling: tuple[float, float]  # x, y
+    offset: tuple[int, int]
 
 
-def test_extras_go_through_the_augmentation_with_the_frames(extras, folder_with_extras):
-    config = config_for(folder_with_extras, random_flip=True, num_threads=1)
+def look_at(target, sources, intrinsics):
+    """`Seen` of one example; its pictures and its camera must tell the same."""
+    number = round(float(np.mean(target[..., 2])) / 20)
+    (fx, _, cx), (_, fy, cy), _ = intrinsics.tolist()
+    scaling = fx / (50 + number), fy / (60 + 2 * number)
+    offset = scaling[0] * (30 + number) - cx, scaling[1] * (20 + 0.5 * number) - cy
+    np.testing.assert_allclose(offset, np.round(offset), atol=1e-3)
+    for size, axis, share in ((80, 0, scaling[0]), (48, 1, scaling[1])):
+        # The picture's own scaling is that to whole pixels. In the middle it shows what lies there in the original.
+        middle = (size / 2 + offset[axis]) / (int(size * share + 1e-4) / size) - 0.5
+        # Without the rims, into which JPEG lets neighbours run. 0.5 is cut off to uint8, and the fast decoder takes 1.2
+        # off red.
+        level = np.mean(target[8:-8, 8:-8, axis]) + 0.5 + (1.2 if axis == 0 else 0)
+        np.testing.assert_allclose((level - (70 if axis else 40)) / 2, middle, atol=0.3)
+    # The frame before is darker in green, that after it brighter.
+    greens = [float(np.mean(image[..., 1])) for image in (sources[..., :3], target, sources[..., 3:])]
+    np.testing.assert_allclose(np.diff(greens), 40, atol=2)
+    return Seen(number, scaling, (round(offset[0]), round(offset[1])))
+
+
+def test_batches_hold_each_example_with_its_own_camera(telling_folder):
+    config = TrainConfig(dataset_dir=str(telling_folder), **TELLING)
+    steps = [[look_at(*example) for example in zip(*batch)] for batch in take(config, 33)]
+    for step in steps:  # one scaling and crop for the whole batch
+        np.testing.assert_allclose(step[0].scaling, step[1].scaling, rtol=1e-5)
+        assert step[0].offset == step[1].offset
+    # Another scaling at every step, and every pass in another order.
+    assert len({round(step[0].scaling[axis], 5) for step in steps for axis in (0, 1)}) == 66
+    numbers = [example.number for step in steps for example in step]
+    passes = [numbers[first : first + 11] for first in range(0, 66, 11)]
+    assert all(sorted(order) == list(range(11)) for order in passes)
+    assert len({tuple(order) for order in [list(range(11)), *passes]}) == 7
+    # And these are the examples that are named where a step goes wrong.
     examples = read_split(config.dataset_dir, "train")
-    plain = dict(zip(examples, (batches.load_example(e.stem(config.dataset_dir), config) for e in examples)))
-    data = batches.make_batches(config, examples)
-    moved = 0
-    for step, batch in enumerate(itertools.islice(data, 6)):
-        labels, prior = batch.extras["labels"].numpy(), batch.extras["prior"].numpy()
-        assert (labels.dtype, prior.dtype) == (np.uint8, np.float32)
-        red = batch.target.numpy()[..., :1].astype(int)
-        # Augmented alike, so they still fit the picture: labels to a rounding at the borders, the prior exactly.
-        np.testing.assert_allclose(255 * prior, red, atol=1.01)
-        assert np.mean(labels == red // 64) > 0.9
-        assert set(np.unique(labels)) <= {0, 1, 2, 3}
-        for example, speed in zip(batches.batch_examples(config, examples, 2 * step), batch.extras["speed"].numpy()):
-            assert speed == 10 + int(example.frame)
-            moved += not np.array_equal(plain[example].target, batch.target[0])
-    assert moved > 6
+    for position in (0, 10, 30):
+        named = [int(example.frame) for example in batches.batch_examples(config, examples, position)]
+        assert named == numbers[position : position + 2]
 
 
-def test_only_extras_that_are_needed_are_read(extras, folder_with_extras):
-    example = read_split(str(folder_with_extras), "train")[0]
-    stem = example.stem(str(folder_with_extras))
-    Path(stem + "-prior.png").unlink()
-    assert set(batches.load_example(stem, config_for(folder_with_extras, smooth_weight=0.0)).extras) == {
-        "labels",
-        "speed",
-    }
-    with pytest.raises(UserError, match=r"0000000000-prior\.png: expected prior of the example, found .*No such file"):
-        batches.diagnose_example(config_for(folder_with_extras), example)
+def test_examples_are_mirrored_anew_at_every_step():
+    frames = np.random.RandomState(0).randint(0, 256, (8, 4, 10, 9)).astype(np.uint8)
+    batch = batch_of(frames, np.tile(np.eye(3, dtype=np.float32), (8, 1, 1)))
+    drawn = [
+        tuple(np.any(frames_of(batches.flip(batch, seed, tf.constant(step, tf.int64))) != frames, axis=(1, 2, 3)))
+        for seed in (1, 2)
+        for step in range(6)
+    ]
+    assert len(set(drawn)) == 12
 
 
-@pytest.mark.usefixtures("small_depth_network")
-def test_extras_reach_every_scale_of_the_objective(extras, folder_with_extras):
-    config = config_for(folder_with_extras)
-    batch = next(iter(batches.make_batches(config, read_split(config.dataset_dir, "train"))))
-    seen = {}
-    learner = SfMLearner(config)
-    learner._terms.append(Term("dummy", 1.0, lambda views: [remember(seen, view) for view in views]))
-    out = learner.forward(batch)
-    for scale in range(4):
-        size = [2, 32 // 2**scale, 64 // 2**scale, 1]
-        assert {name: shape for (s, name), shape in seen.items() if s == scale} == {
-            "prior": size, "labels": size, "speed": [2]
-        }  # fmt: skip
-    prior = batch.extras["prior"].numpy()
-    np.testing.assert_allclose(out["losses"]["dummy"], 4 * prior.mean(), rtol=1e-5)
+def test_flips_are_off_until_asked_for_and_drawn_for_each_example(telling_folder):
+    """Red rises to the right, unless the example is mirrored."""
+    plain, flipped = (
+        [
+            tuple(np.mean(target[:, 40:, 0]) < np.mean(target[:, :40, 0]) for target in targets)
+            for targets, *_ in take(TrainConfig(dataset_dir=str(telling_folder), random_flip=flip, **TELLING), 16)
+        ]
+        for flip in (False, True)
+    )
+    assert set(plain) == {(False, False)}
+    assert set(flipped) == {(False, False), (False, True), (True, False), (True, True)}
 
 
-def remember(seen, view):
-    """A loss of an input, here the prior alone."""
-    for name, values in view.extras.items():
-        seen[view.scale, name] = values.shape.as_list()
-    return view.extras["prior"]
+@pytest.mark.parametrize(
+    ("text", "is_camera"),
+    [
+        ("50.5,0.,30.25,0.,60.5,20.75,0.,0.,1.\n", True),
+        (" 1e6, 0, -500.5, 0, 0.5, 5.0, 0, 0, 1", True),  # as large, as small and as far off the frame as is taken
+        ("50,0,30,0,60,20,0,0,1,", False),
+        ("50,0,30,0,60,20,0,0", False),
+        ("", False),
+        ("fx,0,30,0,60,20,0,0,1", False),
+        ("nan,0,30,0,60,20,0,0,1", False),
+        ("50,0,inf,0,60,20,0,0,1", False),
+        ("50,0,1e400,0,60,20,0,0,1", False),
+        ("-50,0,30,0,60,20,0,0,1", False),
+        ("50,0,30,0,0,20,0,0,1", False),
+        ("1e30,0,30,0,60,20,0,0,1", False),
+        ("50,0,30,0,1000001,20,0,0,1", False),
+        ("50,0.001,30,0,60,20,0,0,1", False),
+        ("50,0,30,0.001,60,20,0,0,1", False),
+        ("50,0,30,0,60,20,0,0.5,1", False),
+        ("50,0,30,0,60,20,0,0,2", False),
+        ("50,0,501,0,60,20,0,0,1", False),
+        ("50,0,30,0,60,-601,0,0,1", False),
+    ],
+)
+def test_cameras_are_read_as_the_preparation_reads_them(tmp_path, text, is_camera):
+    path = tmp_path / "cam.txt"
+    path.write_text(text)
+    if is_camera:
+        np.testing.assert_array_equal(batches.load_intrinsics(str(path)), read_intrinsics(str(path)))
+        return
+    with pytest.raises(UserError):
+        read_intrinsics(str(path))
+    with pytest.raises(tf.errors.InvalidArgumentError):
+        batches.load_intrinsics(str(path))

@@ -1,5 +1,7 @@
+import dataclasses
 import json
 import os
+import re
 
 import numpy as np
 import pytest
@@ -10,6 +12,7 @@ from golden_numbers import FOLDER
 from sfmlearner_tf import SfMLearner, TrainConfig
 from sfmlearner_tf.checkpoint import GLOBAL_STEP, LR_DECAY_STEP, MIN_DISP, list_shapes, read_scalar, restore, write
 from sfmlearner_tf.errors import UserError
+from sfmlearner_tf.networks.building import load_network
 from sfmlearner_tf.prediction import load_depth_predictor, load_pose_predictor
 from sfmlearner_tf.trainer import Trainer
 
@@ -110,7 +113,7 @@ def test_a_file_with_masks_loads_without_them(pose_model):
 
 
 def test_optimiser_and_step_come_back(tmp_path):
-    learner, other = SfMLearner(CONFIG), SfMLearner(CONFIG)
+    learner, other = (SfMLearner(dataclasses.replace(CONFIG, num_scales=1)) for _ in range(2))
     batch = (random_images(3), random_images(6), np.float32([[[20, 0, 16], [0, 20, 16], [0, 0, 1]]]))
     for _ in range(2):
         learner.train_step(*batch)
@@ -235,6 +238,27 @@ def test_one_number_is_read(tmp_path):
     path = save(tmp_path, {MIN_DISP: tf.Variable(0.5)})
     assert read_scalar(path, MIN_DISP, 0.01) == 0.5
     assert read_scalar(path, LR_DECAY_STEP, -1) == -1
+
+
+@pytest.mark.parametrize(
+    ("value", "message"),
+    [
+        (np.float32(np.nan), "expected train_op/min_disp to be one finite number, found nan"),
+        (np.float32(np.inf), "expected train_op/min_disp to be one finite number, found inf"),
+        (np.float32([0.01, 0.1]), "expected train_op/min_disp to be one finite number, found array"),
+        ("0.01", "expected train_op/min_disp to be one finite number, found b'0.01'"),
+        (np.float32(-0.01), "expected train_op/min_disp to be above 0, found -0.01"),
+        (np.float32(0), "expected train_op/min_disp to be above 0, found 0"),
+    ],
+    ids=["nan", "infinite", "two", "text", "negative", "zero"],
+)
+def test_a_range_of_disparity_that_is_none_is_refused(pose_model, tmp_path, value, message):
+    """By training, and by all that predicts or exports, which build the network of a checkpoint."""
+    _, learner = pose_model
+    path = save(tmp_path, {MIN_DISP: tf.Variable(value)})
+    for load in (learner.restore, learner.restore_weights, lambda path: load_network(path, "depth")):
+        with pytest.raises(UserError, match=re.escape(f"checkpoint {path}: {message}")):
+            load(path)
 
 
 def test_shapes_are_listed(released, tmp_path):

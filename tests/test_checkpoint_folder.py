@@ -1,5 +1,6 @@
 import fcntl
 import os
+import re
 import resource
 import shutil
 import subprocess
@@ -9,7 +10,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from sfmlearner_tf.checkpoint import restore
+from sfmlearner_tf.checkpoint import SUFFIXES, is_whole, restore
 from sfmlearner_tf.checkpoint_folder import CheckpointFolder
 from sfmlearner_tf.errors import UserError
 
@@ -108,9 +109,10 @@ def test_one_that_was_not_yet_recorded_is_found(tmp_path):
     for suffix in (".index", ".data-00000-of-00001"):
         (tmp_path / f"model.latest{suffix}").rename(tmp_path / f"model.latest-replaced{suffix}")
     assert later.restore_newest(lambda path: restore(path, loaded)) == str(tmp_path / "model.latest-replaced")
-    (tmp_path / "checkpoint").write_bytes(b"\xff\x00 damaged")
-    later = CheckpointFolder(str(tmp_path), loaded)
-    assert later.restore_newest(lambda path: restore(path, loaded)) == str(tmp_path / "model.latest-replaced")
+    for damaged in (b"\xff\x00 damaged", b"", b"\n", b'model_checkpoint_path: ""', b'all_model_checkpoint_paths: "'):
+        (tmp_path / "checkpoint").write_bytes(damaged)
+        later = CheckpointFolder(str(tmp_path), loaded)
+        assert later.restore_newest(lambda path: restore(path, loaded)) == str(tmp_path / "model.latest-replaced")
 
 
 def test_what_a_killed_process_left_is_deleted_unless_another_saves(tmp_path):
@@ -124,6 +126,65 @@ def test_what_a_killed_process_left_is_deleted_unless_another_saves(tmp_path):
     os.close(handle)
     CheckpointFolder(str(tmp_path), small_variables())
     assert not left.exists()
+
+
+class Killed(BaseException):
+    """As signal 9: nothing that only looks after errors may notice."""
+
+
+def save_and_be_killed(monkeypatch, save, moment):
+    """Runs `save` up to the `moment`-th time that it changes what the folder lists; whether it got that far."""
+    left = moment
+    with monkeypatch.context() as patched:
+        for real in (os.link, os.remove, os.replace, os.fsync):
+
+            def change(*arguments, real=real):
+                nonlocal left
+                left -= 1
+                if left < 0:
+                    raise Killed
+                return real(*arguments)
+
+            patched.setattr(os, real.__name__, change)
+        try:
+            save()
+        except Killed:
+            return True
+    return False
+
+
+def value_of(path):
+    loaded = small_variables(0.0)
+    restore(str(path), loaded)
+    return loaded["net/b"].numpy().item()
+
+
+@pytest.mark.parametrize("kind", ["step", "latest"])
+def test_at_every_moment_a_whole_checkpoint_is_there_and_nothing_half_is_listed(tmp_path, monkeypatch, kind):
+    for moment in range(100):
+        folder = tmp_path / str(moment)
+        checkpoints = CheckpointFolder(str(folder), small_variables(1.0), max_to_keep=1)
+        checkpoints.save_best()
+        checkpoints.variables["net/b"].assign([[2]])
+        checkpoints.save_step(1)
+        checkpoints.variables["net/b"].assign([[3]])
+        checkpoints.save_latest()
+        for suffix in SUFFIXES:  # as a process that was killed long ago left it
+            (folder / f"model.best{suffix}").rename(folder / f"model.latest-replaced{suffix}")
+        checkpoints.variables["net/b"].assign([[4]])
+        save = checkpoints.save_latest if kind == "latest" else lambda c=checkpoints: c.save_step(2)
+        was_killed = save_and_be_killed(monkeypatch, save, moment)
+        # What has both files is sound, and so is all that is listed but for one, which has its second name.
+        names = re.findall(r'all_model_checkpoint_paths: "(.+)"', (folder / "checkpoint").read_text())
+        whole = [name for name in names if is_whole(str(folder / name))]
+        assert set(map(value_of, map(folder.joinpath, whole))) <= {2, 3, 4}
+        assert set(names) - set(whole) <= ({"model.latest"} if kind == "latest" else set())
+        newest = CheckpointFolder(str(folder), {}).restore_newest(value_of)
+        assert value_of(newest) in ((3, 4) if was_killed else (4,))
+        if not was_killed:
+            assert moment > 8
+            return
+    pytest.fail("it never came to an end")
 
 
 def test_a_folder_without_any_is_named(tmp_path):
@@ -162,7 +223,7 @@ def test_a_file_that_cannot_grow_keeps_the_earlier_ones(tmp_path):
 SAVE_UNTIL_FULL = """
 import sys
 import tensorflow as tf
-from sfmlearner_tf.checkpoint import restore
+from sfmlearner_tf.checkpoint import SUFFIXES, is_whole, restore
 from sfmlearner_tf.checkpoint_folder import CheckpointFolder
 from sfmlearner_tf.errors import UserError
 

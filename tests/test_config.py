@@ -22,6 +22,8 @@ def test_defaults_are_the_release_s():
         "save_latest_freq": 5000,
         "continue_train": False,
     }
+    # Beyond the release: damaged data ends training there, too.
+    assert (TrainConfig().on_bad_example, TrainConfig().max_bad_fraction) == ("stop", 0.01)
     config = dataclasses.asdict(TrainConfig())
     assert {name: config[name] for name in expected} == expected
 
@@ -32,6 +34,17 @@ def test_defaults_are_the_release_s():
         ({"seq_length": 4}, "seq_length must be odd, got 4"),
         ({"seq_length": 1}, "seq_length must be at least 3, got 1"),
         ({"img_height": 31}, "img_height must be at least 32, got 31"),
+        ({"img_height": 100_000_000}, "img_height must be at most 8192, got 100000000"),
+        ({"img_width": 8193}, "img_width must be at most 8192, got 8193"),
+        ({"seq_length": 101}, "seq_length must be at most 99, got 101"),
+        ({"batch_size": 10**9}, "batch_size must be at most 8192, got 1000000000"),
+        ({"seed": 2**31}, "seed must be at most 2147483647, got 2147483648"),
+        ({"max_steps": 2**31}, "max_steps must be at most 2147483647, got 2147483648"),
+        ({"num_threads": 10**6}, "num_threads must be at most 1024, got 1000000"),
+        ({"smooth_weight": 10**400}, "smooth_weight must be finite, got 1000"),
+        ({"on_bad_example": "ignore"}, "on_bad_example must be one of stop, skip, got 'ignore'"),
+        ({"max_bad_fraction": 1.0}, "max_bad_fraction must be below 1, got 1.0"),
+        ({"max_bad_fraction": -0.1}, "max_bad_fraction must be at least 0, got -0.1"),
         ({"learning_rate": 0.0}, "learning_rate must be above 0, got 0.0"),
         ({"learning_rate": float("nan")}, "learning_rate must be above 0, got nan"),
         ({"smooth_weight": float("inf")}, "smooth_weight must be finite, got inf"),

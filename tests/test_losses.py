@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from scipy.ndimage import uniform_filter
+from scipy.spatial.transform import Rotation
 
 from sfmlearner_tf import Batch, TrainConfig
 from sfmlearner_tf.losses import explainability, photometric, smoothness
@@ -176,6 +177,39 @@ def test_z_and_sampling_are_those_of_the_warp():
     expected = tf.stack([view.x, view.y], axis=-1) * view.in_view
     np.testing.assert_allclose(found, expected, atol=1e-5)
     assert 0.3 < np.mean(view.in_view) < 1
+
+
+def test_each_example_meets_its_own_sources_camera_and_motion_at_every_size():
+    """Two examples of two sources, halved in height alone, so that neither sides nor examples can be confused."""
+    random = np.random.RandomState(5)
+    target, sources = random.uniform(-1, 1, (2, 8, 12, 3)), random.uniform(-1, 1, (2, 8, 12, 6))
+    disparity, poses = random.uniform(0.2, 0.4, (2, 4, 12, 1)), random.uniform(-0.3, 0.3, (2, 2, 6))
+    intrinsics = np.array([[[10.0, 0, 5.7], [0, 9, 4.1], [0, 0, 1]], [[13.0, 0, 6.2], [0, 7, 3.3], [0, 0, 1]]])
+    logits = random.normal(size=(2, 4, 12, 4))
+    batch = Batch(*map(tf.constant, (target, sources, intrinsics)))
+    motion = Motion(tf.constant(poses), (tf.constant(logits),))
+    (view,) = make_views(batch, [tf.constant(disparity)], motion)
+    np.testing.assert_allclose(view.target, target.reshape(2, 4, 2, 12, 3).mean(2))
+    halved = sources.reshape(2, 4, 2, 12, 6).mean(2)
+    columns, rows = np.meshgrid(np.arange(12), np.arange(4))
+    pixels = np.stack([columns, rows, np.ones_like(rows)], axis=-1)
+    for example in range(2):
+        camera = intrinsics[example] * [[1], [0.5], [1]]
+        points = pixels @ np.linalg.inv(camera).T / disparity[example]
+        for source in range(2):
+            rotation = Rotation.from_euler("XYZ", poses[example, source, 3:]).as_matrix()
+            projected = (points @ rotation.T + poses[example, source, :3]) @ camera.T
+            place = 2 * source + example
+            np.testing.assert_allclose(view.x[place], projected[..., 0] / projected[..., 2])
+            np.testing.assert_allclose(view.y[place], projected[..., 1] / projected[..., 2])
+            np.testing.assert_allclose(view.z[place], projected[..., 2:])
+            np.testing.assert_allclose(view.sources[place], halved[example, ..., 3 * source : 3 * source + 3])
+            np.testing.assert_array_equal(view.projected[example, ..., 3 * source : 3 * source + 3], view.warped[place])
+    # The masks weigh the error of their own source and example.
+    masks = 1 / (1 + np.exp(logits[..., ::2] - logits[..., 1::2]))
+    errors = np.abs(np.reshape(view.warped, (2, 2, 4, 12, 3)) - view.target.numpy()).mean(-1)
+    expected = np.mean(errors * np.moveaxis(masks, -1, 0), axis=(1, 2, 3)).sum()
+    np.testing.assert_allclose(losses_of([view], explain_reg_weight=0.2)["pixel"], expected)
 
 
 def test_a_term_may_give_a_scalar_or_maps():

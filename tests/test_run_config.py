@@ -14,6 +14,7 @@ from sfmlearner_tf.errors import UserError
 
 # What a run of this version and of 2017 writes, and what others may put beside it.
 RUN_FILES = (
+    "bad_examples.txt",
     "checkpoint",
     "config.json",
     "events.out.tfevents.1500000000.host",
@@ -41,6 +42,8 @@ FOREIGN_FILES = (
     "config.json.orig",
     "validation.csv.bak",
     "train.txt",
+    # That of a process that was killed; the next one takes it.
+    ".lock",
     # The authors' released model, fetched into the same folder.
     "model-190532.index",
     "model-190532.data-00000-of-00001",

@@ -94,6 +94,7 @@ def test_a_folder_that_holds_a_run_is_kept(dataset_dir, tmp_path):
 def test_a_run_that_was_stopped_before_its_first_save_starts_again(dataset_dir, tmp_path):
     steps = trainer(dataset_dir, tmp_path, max_steps=6).steps()
     next(steps)
+    steps.close()
     assert (tmp_path / "config.json").exists()
     trainer(dataset_dir, tmp_path, max_steps=2).run()
 

@@ -1,3 +1,5 @@
+import dataclasses
+import re
 import shutil
 
 import numpy as np
@@ -24,22 +26,27 @@ def dataset_dir(tmp_path_factory):
     return folder
 
 
+def write_oxts(tree, east_m, yaw_rad=(0, 0, 0, 0, 0)):
+    """GPS/IMU recordings at the equator, where a degree of longitude is 6378137 m times pi / 180."""
+    folder = tree / "2011_09_26" / DRIVE / "oxts" / "data"
+    folder.mkdir(parents=True, exist_ok=True)
+    for frame, (east, yaw) in enumerate(zip(east_m, yaw_rad)):
+        numbers = [0, np.degrees(east / 6378137), 0, 0, 0, yaw] + [0] * 24
+        (folder / f"{frame:010d}.txt").write_text(" ".join(map(str, numbers)) + "\n")
+
+
 @pytest.fixture(scope="module")
 def kitti_dir(tmp_path_factory):
     """A drive of five frames, lidar for each, that moves 0.5 m a frame straight ahead."""
     folder = tmp_path_factory.mktemp("kitti_raw")
     write_lidar_drive(folder, range(5))
-    date = folder / "2011_09_26"
-    (date / "calib_imu_to_velo.txt").write_text("R: 1 0 0 0 1 0 0 0 1\nT: 0 0 0\n")
+    (folder / "2011_09_26" / "calib_imu_to_velo.txt").write_text("R: 1 0 0 0 1 0 0 0 1\nT: 0 0 0\n")
+    write_oxts(folder, 0.5 * np.arange(5))
     random = np.random.RandomState(0)
     for frame in range(5):
         path = folder / name_image(frame)
         path.parent.mkdir(parents=True, exist_ok=True)
         Image.fromarray(random.randint(0, 256, (HEIGHT, WIDTH, 3)).astype(np.uint8)).save(path)
-        oxts = date / DRIVE / "oxts" / "data" / f"{frame:010d}.txt"
-        oxts.parent.mkdir(parents=True, exist_ok=True)
-        # Eastwards at the equator: a degree of longitude is 6378137 m times pi / 180.
-        oxts.write_text(" ".join(map(str, [0, np.degrees(0.5 * frame / 6378137), 0] + [0] * 27)) + "\n")
     listed = folder / "files.txt"
     listed.write_text("".join(name_image(frame) + "\n" for frame in range(5)))
     return folder
@@ -100,6 +107,49 @@ def test_errors_against_a_kitti_raw_tree(dataset_dir, kitti_dir):
     np.testing.assert_allclose(found["abs_rel"], np.mean(errors), rtol=0.02)
 
 
+def copy_tree(kitti_dir, tmp_path, *frames):
+    """A copy of the tree, whose files.txt lists some frames."""
+    tree = tmp_path / "kitti_raw"
+    shutil.copytree(kitti_dir, tree)
+    (tree / "files.txt").write_text("".join(name_image(frame) + "\n" for frame in frames))
+    return tree
+
+
+def test_true_motion_is_from_the_target_to_its_sources(dataset_dir, kitti_dir, tmp_path):
+    """In a bend, for on a straight road there and back differ by their sign alone, which a scale takes away."""
+    tree = copy_tree(kitti_dir, tmp_path, 2)
+    write_oxts(tree, [0, 0.5, 1.5, 3, 5], 0.4 * np.arange(5))
+    config = config_for(dataset_dir, val_kitti_dir=str(tree), val_files=str(tree / "files.txt"))
+    learner = SfMLearner(config)
+    # On the plane, east + i * north, for frames 1, 2 and 3; the camera is 0.25 m in front of the IMU.
+    turned = np.exp(0.4j * np.arange(1, 4))
+    places = np.array([0.5, 1.5, 3]) + 0.25 * turned
+    seen = (places[1] - places) / turned  # ahead + i * left of each camera
+    sources_m = [np.float32([-seen[i].imag, 0, seen[i].real]) for i in (0, 2)]  # x right, z forward
+    for name, variable in learner.pose_exp_net.release_variables().items():
+        if "pose/pred" in name:
+            variable.assign(np.zeros(variable.shape, np.float32))
+    motion = np.concatenate([np.append(700 * translation, [0, 0, 0]) for translation in sources_m])
+    learner.release_variables()["pose_exp_net/pose/pred/biases"].assign(motion)
+    found = Validator(config, learner, []).measure()
+    np.testing.assert_allclose(found["translation_error"], 0, atol=1e-3)
+
+
+@pytest.mark.usefixtures("small_depth_network")
+def test_only_what_the_chosen_frames_need_is_read(dataset_dir, kitti_dir, tmp_path, capsys):
+    """Of thousands of frames two hundred are chosen; reading the motion of all would take minutes."""
+    tree = copy_tree(kitti_dir, tmp_path, 1, 2, 3)
+    (tree / "2011_09_26" / DRIVE / "oxts" / "data" / "0000000004.txt").write_text("damaged")
+    config = config_for(dataset_dir, val_kitti_dir=str(tree), val_files=str(tree / "files.txt"), val_examples=1)
+    assert "translation_error" in Validator(config, SfMLearner(config), []).measure()
+    assert capsys.readouterr().out == ""
+    # Where it is needed, that is told, and the other frames stay.
+    config = dataclasses.replace(config, val_examples=3)
+    assert "translation_error" in Validator(config, SfMLearner(config), []).measure()
+    (line,) = capsys.readouterr().out.splitlines()
+    assert re.match(r"warning: validation leaves out .*oxts/data/0000000004\.txt: expected 30 finite numbers", line)
+
+
 @pytest.mark.usefixtures("small_depth_network")
 def test_mistakes_are_named(dataset_dir, kitti_dir, tmp_path):
     def validator(**options):
@@ -150,12 +200,20 @@ def test_damaged_files_are_left_out_and_named(dataset_dir, kitti_dir, tmp_path, 
     truncate(tree / name_image(3))
     with (tree / "files.txt").open("a") as listed:
         listed.write(name_image(0).replace("0000000000", "IMG_0001") + "\n")
+        listed.write(name_image(0).replace("0000000000", "000²") + "\n0000000001.png\n")
     config = config_for(data, val_kitti_dir=str(tree), val_files=str(tree / "files.txt"))
     learner = SfMLearner(config)
     validator = Validator(config, learner, read_split(str(data), "val"))
     found = validator.measure()
     printed = capsys.readouterr().out.splitlines()
-    for name in ("0000000001.jpg is damaged", "0000000002_cam.txt", "0000000001.bin", "0000000003.png", "IMG_0001"):
+    for name in (
+        "0000000001.jpg is damaged",
+        "0000000002_cam.txt",
+        "0000000001.bin",
+        "0000000003.png",
+        "IMG_0001",
+        "000²",
+    ):
         assert len([line for line in printed if name in line]) == 1, name
     assert all(line.startswith("warning: validation leaves out ") for line in printed)
     # What is left is measured as if it were all there is.
@@ -178,7 +236,7 @@ def test_training_goes_on_where_all_of_validation_is_damaged(dataset_dir, tmp_pa
     data = tmp_path / "formatted"
     shutil.copytree(dataset_dir, data)
     (data / "val.txt").write_text("drive missing\n")
-    Trainer(config_for(data, checkpoint_dir=str(tmp_path / "run"), val_freq=1, max_steps=3)).run()
+    Trainer(config_for(data, checkpoint_dir=str(tmp_path / "run"), val_freq=1, max_steps=3, num_scales=1)).run()
     printed = capsys.readouterr().out
     assert "warning: validation leaves out " in printed
     assert "model.latest at step 2" in printed
@@ -187,7 +245,7 @@ def test_training_goes_on_where_all_of_validation_is_damaged(dataset_dir, tmp_pa
 @pytest.mark.usefixtures("small_depth_network")
 def test_the_last_weights_are_validated(dataset_dir, tmp_path, capsys):
     """Also where the run is shorter than val_freq."""
-    Trainer(config_for(dataset_dir, checkpoint_dir=str(tmp_path), val_freq=5000, max_steps=3)).run()
+    Trainer(config_for(dataset_dir, checkpoint_dir=str(tmp_path), val_freq=5000, max_steps=3, num_scales=1)).run()
     assert "validation at step 2: total" in capsys.readouterr().out
     assert np.genfromtxt(tmp_path / "validation.csv", delimiter=",", names=True)["step"] == 2
     assert (tmp_path / "model.best.index").exists()
@@ -201,6 +259,7 @@ def test_training_keeps_the_best_and_the_curves(dataset_dir, kitti_dir, tmp_path
         "val_kitti_dir": str(kitti_dir),
         "val_files": str(kitti_dir / "files.txt"),
         "learning_rate": 0.001,
+        "num_scales": 1,
     }
     Trainer(config_for(dataset_dir, **options)).run()
     Trainer(config_for(dataset_dir, continue_train=True, **{**options, "max_steps": 6})).run()
@@ -212,7 +271,7 @@ def test_training_keeps_the_best_and_the_curves(dataset_dir, kitti_dir, tmp_path
     assert ["kept as" in line for line in printed] == is_best.tolist()
     assert (tmp_path / "validation.png").stat().st_size > 1000
 
-    config = config_for(dataset_dir)
+    config = config_for(dataset_dir, num_scales=1)
     best = SfMLearner(config)
     best.restore(str(tmp_path / "model.best"))
     assert int(best.global_step) == rows["step"][np.argmin(rows["total"])]
@@ -228,6 +287,8 @@ def test_training_keeps_the_best_and_the_curves(dataset_dir, kitti_dir, tmp_path
 def test_without_val_txt_training_goes_on_and_says_so(tmp_path, capsys):
     write_formatted_data(tmp_path, count=2)
     (tmp_path / "val.txt").write_text("")
-    Trainer(config_for(tmp_path, checkpoint_dir=str(tmp_path / "checkpoints"), val_freq=1, max_steps=2)).run()
+    Trainer(
+        config_for(tmp_path, checkpoint_dir=str(tmp_path / "checkpoints"), val_freq=1, max_steps=2, num_scales=1)
+    ).run()
     assert "no validation: " in capsys.readouterr().out
     assert not (tmp_path / "checkpoints" / "validation.csv").exists()

@@ -109,4 +109,4 @@ class DispNet(Network):
 
     @classmethod
     def options_of_checkpoint(cls, path: str) -> dict[str, Any]:
-        return {"min_disp": checkpoint.read_scalar(path, checkpoint.MIN_DISP, MIN_DISP)}
+        return {"min_disp": checkpoint.read_min_disp(path, MIN_DISP)}
