@@ -5,7 +5,7 @@ VENV3 := .venv-keras3
 # Processes that run the tests.
 JOBS ?= 2
 
-.PHONY: setup setup-keras3 test test-keras3 test-cross-stack demo reproduce-demo lint clean
+.PHONY: setup setup-keras3 test test-keras3 test-cross-stack demo reproduce-demo lint fuzz mutants kill-resume endurance clean
 
 setup: $(VENV)/.installed
 setup-keras3: $(VENV3)/.installed
@@ -56,6 +56,21 @@ lint: setup
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/mypy
+
+# By hand, for hours: docs/reliability.md says what they found.
+fuzz: setup
+	$(VENV)/bin/python -m pip install --quiet 'atheris>=3'
+	$(VENV)/bin/python tests/fuzz/fuzz.py
+
+mutants: setup
+	$(VENV)/bin/python -m pip install --quiet 'cosmic-ray>=8.7'
+	$(VENV)/bin/python tests/mutants.py
+
+kill-resume: setup
+	$(VENV)/bin/python benchmarks/kill_resume.py --kills=200 --steps=2000
+
+endurance: demo
+	$(VENV)/bin/python benchmarks/endurance.py --dataset_dir=demo/formatted --minutes=60
 
 clean:
 	rm -rf $(VENV) $(VENV3) .cross-stack demo build dist *.egg-info

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 
@@ -237,6 +238,24 @@ def test_only_an_earlier_export_is_replaced(tmp_path):
     with pytest.raises(UserError, match="cannot write"), export.replace_export(str(out / "notes.txt" / "b")):
         pass
     assert sorted(path.name for path in out.iterdir()) == ["depth_float32.tflite", "notes.txt"]
+
+
+def test_a_second_export_to_the_same_folder_is_refused(tmp_path):
+    with export.replace_export(str(tmp_path / "out")) as folder:
+        with pytest.raises(UserError, match="another process works in this folder"):
+            export.replace_export(str(tmp_path / "out")).__enter__()
+        with export.replace_export(str(tmp_path / "other")):
+            pass
+        (tmp_path / folder / "pose.onnx").touch()
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["pose.onnx"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["other", "out"]
+
+
+def test_a_name_that_tensorflow_cannot_write_is_refused_at_the_start(tmp_path):
+    name = os.fsdecode(os.fsencode(tmp_path) + b"/\xff")
+    with pytest.raises(UserError, match="expected a name in UTF-8"), export.replace_export(name):
+        pytest.fail("began")
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_stopped_export_leaves_the_earlier_one(tmp_path):

@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import os
+import struct
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -40,6 +43,28 @@ def test_images_of_one_name_are_told_apart(tmp_path):
     assert [frame.name for frame in list_recording(f"{tmp_path}/*/1.png").frames] == ["a_1.png", "b_1.png"]
 
 
+def test_every_image_has_its_own_name_also_where_folders_and_files_alternate(tmp_path):
+    for name in ("a/b.png", "c/b.png", "a_b.png"):
+        save(tmp_path / name)
+    recording = list_recording(str(tmp_path / "**" / "*.png"))
+    assert [(frame.name, frame.path) for frame in recording.frames] == [
+        (name, str(tmp_path / name)) for name in ("a/b.png", "a_b.png", "c/b.png")
+    ]
+    with pytest.raises(UserError, match="expected every image once, found some by several paths in "):
+        list_recording(str(tmp_path / "*" / ".." / "a" / "b.png"))
+
+
+def test_a_pattern_names_images_once_and_leaves_out_earlier_output(tmp_path):
+    for name in ("in/a/b.png", "in/c/d.png", "in/out/b_depth.png"):
+        save(tmp_path / name)
+    pattern, link = str(tmp_path / "in" / "**" / "**" / "*.png"), tmp_path / "link"
+    link.symlink_to(tmp_path / "in" / "out")
+    assert [frame.name for frame in list_recording(pattern, str(link)).frames] == ["b", "d"]
+    assert [frame.name for frame in list_recording(pattern, str(tmp_path / "new")).frames] == ["b", "d", "b_depth"]
+    # Where all lie in it, the command says that this folder is no place for output.
+    assert [frame.name for frame in list_recording(pattern, str(tmp_path)).frames] == ["b", "d", "b_depth"]
+
+
 def test_pictures_of_every_mode_are_rgb_and_upright(tmp_path):
     save(tmp_path / "a grey.png", 200, "L")
     save(tmp_path / "b grey 16 bit.png", 200 * 256 + 17, "I;16")
@@ -66,6 +91,21 @@ def test_damaged_images_are_left_out_and_noted(tmp_path):
     assert [picture.number for picture in pictures] == [0, 2, 4]
     assert [str(tmp_path / name) in note.what for name, note in zip(("1.png", "2.tif"), notes)] == [True, True]
     assert "floating-point pixels, expected 8 or 16 bits" in notes[1].what
+
+
+def test_what_is_no_photo_or_no_longer_there_is_left_out_and_noted(tmp_path):
+    for name in ("gone.png", "photo.png"):
+        save(tmp_path / name)
+    # A texture, in a format and of a kind that Pillow knows but cannot decode.
+    (tmp_path / "texture.png").write_bytes(b"DDS " + struct.pack("<7I", 124, 4103, 8, 8, 0, 0, 0) + bytes(256))
+    os.mkfifo(tmp_path / "pipe.png")
+    recording = list_recording(str(tmp_path))
+    (tmp_path / "gone.png").unlink()
+    pictures, notes = read(recording)
+    assert [picture.frame.name for picture in pictures] == ["photo"]
+    assert [note.what.split(": ")[0] for note in notes] == [
+        str(tmp_path / name) for name in ("gone.png", "pipe.png", "texture.png")
+    ]
 
 
 def test_what_is_no_input_is_named(tmp_path):

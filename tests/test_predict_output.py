@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import threading
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -75,5 +77,32 @@ def test_a_video_of_odd_size_is_whole_or_not_there(tmp_path):
         write(path, [20, 255])
     assert path.read_bytes() == whole
     assert [file.name for file in tmp_path.iterdir()] == ["a.mp4"]
-    with pytest.raises(UserError, match=r"nowhere/a\.mp4: cannot write the video; .*No such file"):
-        write(tmp_path / "nowhere" / "a.mp4", [20])
+    link = tmp_path / "link.mp4"
+    link.symlink_to(path)
+    write(link, [20, 30])
+    assert link.is_symlink()
+    assert len(read_video_times(str(path))[0]) == 2
+    with pytest.raises(UserError, match=r"a\.mp4/b\.mp4: cannot write the video; File exists"):
+        write(path / "b.mp4", [20])
+
+
+def test_a_second_writer_of_a_video_waits_for_the_first(tmp_path):
+    pytest.importorskip("imageio_ffmpeg", reason="the extra `video` is not installed")
+    path = tmp_path / "a.mp4"
+
+    def write(level, count):
+        with open_video(path, frames_per_second=10) as add:
+            for _ in range(count):
+                add(np.full([HEIGHT, WIDTH, 3], level, np.uint8))
+                started.set()
+
+    started = threading.Event()
+    first = threading.Thread(target=write, args=[20, 300])
+    first.start()
+    started.wait()
+    write(200, 3)
+    first.join()
+    frames = tuple(Frame("", str(path), index) for index in range(3))
+    assert len(read_video_times(str(path))[0]) == 3
+    assert [np.asarray(picture).mean() > 150 for picture in read_video(frames, [])] == [True] * 3
+    assert [file.name for file in tmp_path.iterdir()] == ["a.mp4"]

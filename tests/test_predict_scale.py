@@ -41,6 +41,8 @@ def test_points_by_frame(table):
         ("u,v,depth_m\n1,2,3\n1,x,3\n", ONE, "line 3: expected a number in column v, found 'x'"),
         ("u,v,depth_m\n1,2\n", ONE, "line 2: expected a number in column depth_m, found ''"),
         ("u,v,depth_m\n1,2,inf\n", ONE, "line 2: expected finite numbers, found 1.0, 2.0, inf"),
+        ("u,v,depth_m\n1,2,nan\n", ONE, "line 2: expected finite numbers, found 1.0, 2.0, nan"),
+        ("u,v,depth_m\n1,2,3\n1,2,1e308\n", ONE, "line 3: expected a depth of up to 1e+06 m, found 1e+308"),
         ("u,v,depth_m\n1,2,0\n1,2,-3\n", ONE, "expected measured depths, found no positive one"),
         ("u,v,depth_m,image\n1,2,3,c\n", TWO, "line 2: expected a frame of --input in column image, found 'c'"),
         ("u,v,depth_m,image\n1,2,3,3\n", VIDEO, "line 2: expected a frame of --input in column image, found '3'"),

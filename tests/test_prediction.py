@@ -1,3 +1,5 @@
+from pathlib import Path
+
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -9,6 +11,7 @@ from sfmlearner_tf.errors import UserError
 from sfmlearner_tf.images import preprocess
 from sfmlearner_tf.networks.disp_net import DispNet
 from sfmlearner_tf.networks.pose_exp_net import PoseExpNet
+from tiny_saved_model import write_tiny_saved_model
 
 HEIGHT, WIDTH = 32, 64
 
@@ -123,6 +126,51 @@ def test_an_unfit_saved_model_is_named(tmp_path):
         saved.depth()
 
 
+def test_a_damaged_saved_model_is_named(tmp_path):
+    model, variables = tmp_path / "model" / "saved_model.pb", tmp_path / "model" / "variables"
+    write_tiny_saved_model(model.parent)
+    whole = model.read_bytes()
+    for content in (b"", whole[: len(whole) // 2], whole.replace(b"signatures", b"sIgnatures"), whole[::-1]):
+        model.write_bytes(content)
+        with pytest.raises(UserError, match=f"^{model.parent}: expected a SavedModel; .+$"):
+            prediction.SavedModel(str(model.parent))
+    model.write_bytes(whole)
+    for damage in (lambda path: path.write_bytes(path.read_bytes()[:-1]), Path.unlink):
+        for path in variables.iterdir():
+            content = path.read_bytes()
+            damage(path)
+            with pytest.raises(UserError, match=f"^{model.parent}: expected a SavedModel; .+$"):
+                prediction.SavedModel(str(model.parent))
+            path.write_bytes(content)
+    assert prediction.SavedModel(str(model.parent)).depth()[1:] == (HEIGHT, WIDTH)
+
+
+def test_a_saved_model_of_another_kind_is_named(tmp_path):
+    images = np.zeros([1, HEIGHT, WIDTH, 3], np.uint8)
+
+    def load(function, *inputs):
+        signature = tf.function(function, [tf.TensorSpec([None, None, None, 3], tf.uint8, name) for name in inputs])
+        tf.saved_model.save(tf.Module(), str(tmp_path), {"depth": signature.get_concrete_function()})
+        return prediction.SavedModel(str(tmp_path))
+
+    for shape in ([1, HEIGHT, WIDTH], [1, HEIGHT, 0, 1]):
+        saved = load(lambda images, shape=shape: {"depth": tf.zeros(shape)}, "images")
+        with pytest.raises(UserError, match=r"'depth' of the shape \[B, height, width, 1\], found \(1, 32, "):
+            saved.depth()
+    saved = load(lambda images: {"depth": tf.cast(images, tf.float32)}, "images")
+    with pytest.raises(UserError, match=r"'depth' of the shape \[B, height, width, 1\], found \(None, None, None, 3\)"):
+        saved.depth()
+    for names, message in ((["pictures"], "pictures"), (["images"], "")):
+        saved = load(fail_on_black, *names)
+        with pytest.raises(UserError, match=f"^{tmp_path}: its signature 'depth' fails; .*{message}.*$"):
+            saved.depth().predict(images)
+
+
+def fail_on_black(images):
+    tf.debugging.Assert(tf.reduce_any(images > 0), [images])
+    return {"depth": tf.ones([tf.shape(images)[0], HEIGHT, WIDTH, 1])}
+
+
 def test_an_unreadable_image_is_named(disp_net, paths):
     paths[3].write_bytes(paths[3].read_bytes()[:300])
     depths = predict_depths(disp_net[1], paths)
@@ -146,6 +194,11 @@ def test_a_stack_is_whole_or_not_there(tmp_path):
         prediction.write_stack(path, stop_early(), arrays.shape)
     np.testing.assert_array_equal(np.load(path, allow_pickle=False), arrays)
     assert [file.name for file in path.parent.iterdir()] == ["stack.npy"]
+    link = tmp_path / "link.npy"
+    link.symlink_to(path)
+    prediction.write_stack(link, iter(arrays + 1), arrays.shape)
+    assert link.is_symlink()
+    np.testing.assert_array_equal(np.load(path, allow_pickle=False), arrays + 1)
     (tmp_path / "file").write_text("")
     with pytest.raises(UserError, match=r"stack\.npy: cannot write the predictions"):
         prediction.write_stack(tmp_path / "file" / "stack.npy", iter(arrays), arrays.shape)

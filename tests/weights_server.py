@@ -21,7 +21,8 @@ class Server(http.server.ThreadingHTTPServer):
     """Serves one file under every name.
 
     tag: its ETag. has_ranges: whether it can begin in the middle. breaks_after: bytes after which each transfer ends;
-    stays_silent: without the connection ending. requests: what was asked for, as (name, Range).
+    stays_silent: without the connection ending. length: what it says instead of the length. redirection: where it sends
+    everybody. opened: set where it may send content. requests: what was asked for, as (name, Range).
     """
 
     content = CONTENT
@@ -29,11 +30,14 @@ class Server(http.server.ThreadingHTTPServer):
     has_ranges = True
     breaks_after: int | None = None
     stays_silent = False
+    length: str | None = None
+    redirection: str | None = None
 
     def __init__(self):
         super().__init__(("127.0.0.1", 0), Handler)
         self.requests = []
-        self.closing = threading.Event()
+        self.closing, self.opened = threading.Event(), threading.Event()
+        self.opened.set()
 
     def url(self, name):
         return f"http://127.0.0.1:{self.server_address[1]}/files/{name}"
@@ -48,6 +52,11 @@ class Handler(http.server.BaseHTTPRequestHandler):
         if "missing" in self.path:
             self.send_error(404)
             return
+        if server.redirection:
+            self.send_response(302)
+            self.send_header("Location", server.redirection)
+            self.end_headers()
+            return
         content, start = server.content, 0
         if asked and server.has_ranges and self.headers.get("If-Range") in (None, server.tag):
             start = int(asked[len("bytes=") : -1])
@@ -55,11 +64,12 @@ class Handler(http.server.BaseHTTPRequestHandler):
             self.send_header("Content-Range", f"bytes {start}-{len(content) - 1}/{len(content)}")
         else:
             self.send_response(200)
-        self.send_header("Content-Length", str(len(content) - start))
+        self.send_header("Content-Length", server.length or str(len(content) - start))
         if server.tag:
             self.send_header("ETag", server.tag)
         self.end_headers()
         stop = len(content) if server.breaks_after is None else start + server.breaks_after
+        server.opened.wait()
         with contextlib.suppress(OSError):
             self.wfile.write(content[start:stop])
             self.wfile.flush()

@@ -16,6 +16,8 @@ import numpy as np
 from absl import flags
 
 from kitti_eval import command
+from kitti_eval.locks import lock_folder
+from sfmlearner_tf.run_config import holds_run
 from sfmlearner_tf.tools import held_out
 from sfmlearner_tf.tools.demo_world import HEIGHT, WIDTH, call, make_world, read_intrinsics, split_drives
 
@@ -34,6 +36,12 @@ _FRAMES = flags.DEFINE_integer("frames_per_scene", 50, "Frames of each scene.", 
 
 def main() -> None:
     folder = Path(_OUTPUT_DIR.value)
+    with lock_folder(folder):
+        run(folder)
+
+
+def run(folder: Path) -> None:
+    """The demo, all of whose output goes to a folder that no other process works in."""
     checkpoint_dir = folder / "checkpoints"
     make_world(folder, _TRAIN_SCENES.value, _TEST_SCENES.value, _FRAMES.value)
     train(folder, checkpoint_dir)
@@ -76,7 +84,7 @@ def train(folder: Path, checkpoint_dir: Path) -> None:
         f"--max_steps={_STEPS.value + 1}",
         f"--summary_freq={max(1, _STEPS.value // 20)}",
     ]
-    if (checkpoint_dir / "checkpoint").exists():
+    if holds_run(str(checkpoint_dir)):
         arguments.append("--continue_train")
     call("sfmlearner_tf.train", *arguments)
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from matplotlib.figure import Figure
 
+from kitti_eval.files import write_aside
 from sfmlearner_tf.tools.held_out import MAX_DEPTH_M, Triplet
 
 if TYPE_CHECKING:
@@ -44,7 +45,7 @@ def draw_predictions(learner: SfMLearner, triplets: Sequence[Triplet], intrinsic
         axis.set_title(title, fontsize=9)
     for axis in axes.flat:
         axis.set_axis_off()
-    figure.savefig(path, dpi=110)
+    _save(figure, path)
 
 
 def draw_loss_curve(checkpoint_dir: str, path: str) -> None:
@@ -62,7 +63,12 @@ def draw_loss_curve(checkpoint_dir: str, path: str) -> None:
     axis.set(xlabel="step", ylabel="loss of one batch", ylim=(0, None), title="Training on the generated world")
     axis.legend()
     axis.grid(alpha=0.3)
-    figure.savefig(path, dpi=110)
+    _save(figure, path)
+
+
+def _save(figure: Figure, path: str) -> None:
+    with write_aside(path) as file:
+        figure.savefig(file, format="png", dpi=110)
 
 
 def _show_depth(axis, depth_m: np.ndarray) -> None:

@@ -4,8 +4,9 @@
     python tools/export_saved_model.py --ckpt_file=checkpoints/mine/model.latest --output_dir=exported \\
         --format=saved_model,tflite,onnx --precision=float32,float16 --verify
 
---output_dir becomes the SavedModel, with the files of the other formats in it. The exported functions, for each network
-that the checkpoint has:
+--output_dir becomes the SavedModel, with the files of the other formats in it, once all are written: an earlier export
+stays until then. Exports of one checkpoint are the same, byte for byte; but ONNX's converter names the steps of the
+network anew each time. The exported functions, for each network that the checkpoint has:
 
   depth   images -> depth and disparity, [B, H, W, 1], of arbitrary scale
   pose    target and sources (stacked on channels, in temporal order) -> poses [B, N, 6], target to source, as (tx, ty,
@@ -45,10 +46,10 @@ _OUTPUT_DIR = flags.DEFINE_string(
     "output_dir", None, "Folder to write: new, empty, or an earlier export, which is replaced.", required=True
 )
 _IMG_HEIGHT = flags.DEFINE_integer(
-    "img_height", None, "Height of the input, pixels; by default that of the training run, else 128.", lower_bound=32
+    "img_height", None, "Height of the input, pixels; by default that of the training run, else 128.", 32, 4096
 )
 _IMG_WIDTH = flags.DEFINE_integer(
-    "img_width", None, "Width of the input, pixels; by default that of the training run, else 416.", lower_bound=32
+    "img_width", None, "Width of the input, pixels; by default that of the training run, else 416.", 32, 4096
 )
 _SEQ_LENGTH = flags.DEFINE_integer(
     "seq_length", None, "Frames per input of the pose network, odd; by default read from the checkpoint.", lower_bound=3
@@ -67,7 +68,9 @@ def main() -> None:
     size = find_image_size(_CKPT_FILE.value, _IMG_HEIGHT.value, _IMG_WIDTH.value)
     # Imported late: TensorFlow takes seconds to load, and wrong flags should fail at once.
     from sfmlearner_tf import export, export_check
+    from sfmlearner_tf.device import allow_memory_growth
 
+    allow_memory_growth()
     writers = list_writers()
     networks = export.load_exportable(_CKPT_FILE.value, *size, _SEQ_LENGTH.value)
     inputs = export_check.make_inputs(networks, _VERIFY_IMAGE.value)

@@ -12,7 +12,10 @@ and its sum is printed, to compare with the publisher's.
 
 from __future__ import annotations
 
+import contextlib
+import math
 import re
+from collections.abc import Iterator
 from pathlib import Path
 from typing import NoReturn
 from urllib.parse import unquote, urlsplit
@@ -20,6 +23,7 @@ from urllib.parse import unquote, urlsplit
 from absl import flags
 
 from kitti_eval import command
+from kitti_eval.locks import open_locked
 from sfmlearner_tf.errors import UserError
 from sfmlearner_tf.tools.fetch_download import compute_sha256, discard, download
 from sfmlearner_tf.tools.fetch_unpack import list_files, read_sum, strip_ending, unpack
@@ -29,36 +33,60 @@ flags.DEFINE_string("url", None, "URL of the file, http or https; --url= may be 
 flags.DEFINE_string("sha256", None, "SHA-256 sum of the file, as published.")
 flags.DEFINE_string("output_dir", "checkpoints", "Folder for the download.")
 flags.DEFINE_string("name", None, "Name of the file with its ending; by default from the URL.")
-flags.DEFINE_float("timeout", 30, "Seconds without a byte after which a transfer counts as broken.", lower_bound=0.01)
+flags.DEFINE_float("timeout", 30, "Seconds without a byte after which a transfer counts as broken.", 0.01, 86400)
 
 
 def main() -> None:
     url, expected, name = _check_flags()
     folder = Path(FLAGS.output_dir)
+    _make_folder(folder)
+    # Of this file alone: other files of the folder may be fetched meanwhile, and a training run may work in it.
+    with _lock(folder / f".{name}.lock"):
+        target = _fetch(url, expected, name, folder)
+    print("\n".join(_describe(target)))
+
+
+def _fetch(url: str, expected: str | None, name: str, folder: Path) -> Path:
+    """Downloads and unpacks what is not there yet; returns the file or folder."""
     stem = strip_ending(name)
-    target = folder / (stem or name)
+    target, part = folder / (stem or name), folder / f".{name}.part"
     if target.exists():
         _check_present(target, expected)
-    else:
-        part = folder / f".{name}.part"
-        _make_folder(folder)
-        download(url, part, FLAGS.timeout)
-        found = _check_sum(url, part, expected)
-        if stem:
-            unpack(part, name, found, target)
-        else:
-            part.replace(target)
+        # There where an earlier call was killed at its end.
         discard(part)
-    print("\n".join(_describe(target)))
+        return target
+    download(url, part, FLAGS.timeout)
+    found = _check_sum(url, part, expected)
+    if stem:
+        unpack(part, name, found, target)
+    else:
+        part.replace(target)
+    discard(part)
+    return target
+
+
+@contextlib.contextmanager
+def _lock(path: Path) -> Iterator[None]:
+    """Waits for another process that fetches the same file."""
+    with open_locked(path):
+        try:
+            yield
+        finally:
+            path.unlink()
 
 
 def _check_flags() -> tuple[str, str | None, str]:
     """The URL, the expected sum in lower case or None, and the file's name."""
     if not FLAGS.url:
         raise UserError("expected the URL of a file (see --help)")
-    parts = urlsplit(FLAGS.url)
-    if parts.scheme not in ("http", "https") or not parts.hostname:
-        raise UserError(f"{FLAGS.url}: expected a URL that begins with https:// or http://")
+    try:
+        parts = urlsplit(FLAGS.url)
+    except ValueError as error:
+        raise UserError(f"{FLAGS.url!r}: expected a URL; {error}") from None
+    if parts.scheme not in ("http", "https") or not parts.hostname or not re.fullmatch("[!-~]+", FLAGS.url):
+        raise UserError(f"{FLAGS.url!r}: expected a URL that begins with https:// or http://, without spaces, in ASCII")
+    if math.isnan(FLAGS.timeout):
+        raise UserError("--timeout=nan: expected a number of seconds")
     expected = FLAGS.sha256.lower() if FLAGS.sha256 else None
     if expected and not re.fullmatch("[0-9a-f]{64}", expected):
         raise UserError(f"--sha256: expected 64 hexadecimal digits, found {FLAGS.sha256!r}")

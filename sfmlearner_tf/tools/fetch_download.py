@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 from tqdm import tqdm
 
-from kitti_eval.files import write_whole
+from kitti_eval.files import read_json, write_whole
 from sfmlearner_tf.errors import UserError
 
 # Requests per call.
@@ -83,7 +83,8 @@ def _transfer(url: str, part: Path, timeout_s: float) -> bool:
             discard(part)
             return True
         raise UserError(f"{url}: expected a file, found {error.code} {error.reason}") from error
-    except (OSError, http.client.HTTPException) as error:
+    # The last for a name that is no host's, which may also come from a redirection.
+    except (OSError, http.client.HTTPException, ValueError) as error:
         reason = getattr(error, "reason", error)
         raise UserError(f"{url}: cannot be reached; {reason}; {_describe(part)}") from error
     with response:
@@ -99,8 +100,9 @@ def _receive(url: str, response: http.client.HTTPResponse, part: Path, start: in
     if not resumes:
         start = 0
         discard(part)
-    length = response.headers.get("Content-Length")
-    state = _State(url, _find_validator(response), start + int(length) if length else None)
+    # None where the server does not tell, or not a number.
+    length = response.length
+    state = _State(url, _find_validator(response), None if length is None else start + length)
     # Before the first byte: a part without its state cannot be resumed.
     write_whole(str(_state_file(part)), json.dumps(state._asdict()).encode())
     ended = _append(response, part, start, state.size)
@@ -137,10 +139,13 @@ def _is_whole(url: str, part: Path) -> bool:
 
 
 def _read_state(part: Path) -> _State | None:
+    """None where there is none, or a damaged one: then the download starts over."""
     try:
-        return _State(**json.loads(_state_file(part).read_text(encoding="utf-8")))
-    except (OSError, ValueError, TypeError):
+        state = _State(**read_json(_state_file(part), "the state of a download"))
+        is_sound = state.validator is None or re.fullmatch("[ -~]+", state.validator)
+    except (UserError, TypeError):
         return None
+    return state if is_sound and isinstance(state.size, (int, type(None))) else None
 
 
 def _state_file(part: Path) -> Path:

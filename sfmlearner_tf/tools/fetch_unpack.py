@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import json
+import lzma
 import shutil
 import stat
+import struct
 import tarfile
 import zipfile
 import zlib
@@ -13,14 +15,18 @@ from collections.abc import Generator
 from pathlib import Path, PurePosixPath
 from typing import IO
 
-from sfmlearner_tf.errors import UserError
+from kitti_eval.files import read_json
+from sfmlearner_tf.errors import UserError, first_line
 
 _TAR_ENDINGS = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz")
 _ENDINGS = (*_TAR_ENDINGS, ".zip")
 # In the unpacked folder: the sum of the archive and the sizes of its files.
 _RECORD = ".fetched.json"
 # What tarfile and zipfile raise for a damaged or encrypted archive or a full disk.
-_ERRORS = (tarfile.TarError, zipfile.BadZipFile, zlib.error, EOFError, RuntimeError, NotImplementedError, OSError)
+_ERRORS = (
+    tarfile.TarError, zipfile.BadZipFile, zlib.error, lzma.LZMAError, struct.error,
+    EOFError, IndexError, RuntimeError, NotImplementedError, ValueError, OverflowError, OSError,
+)  # fmt: skip
 
 
 def strip_ending(name: str) -> str | None:
@@ -51,7 +57,7 @@ def unpack(archive: Path, name: str, sha256: str, folder: Path) -> None:
         (aside / _RECORD).write_text(json.dumps({"sha256": sha256, "sizes": sizes}), encoding="utf-8")
         aside.rename(folder)
     except (UserError, *_ERRORS) as error:
-        raise UserError(f"{name}: cannot be unpacked into {folder}; {str(error).splitlines()[0]}") from error
+        raise UserError(f"{name}: cannot be unpacked into {folder}; {first_line(error)}") from error
     finally:
         shutil.rmtree(aside, ignore_errors=True)
 
@@ -62,14 +68,15 @@ def read_sum(folder: Path) -> str | None:
     Raises UserError if a file is gone or its size has changed.
     """
     try:
-        record = json.loads((folder / _RECORD).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        record = read_json(folder / _RECORD, "the record of a download")
+        sha256, sizes = str(record["sha256"]), record["sizes"].items()
+    except (UserError, KeyError, TypeError, AttributeError):
         return None
-    for name, size in record["sizes"].items():
+    for name, size in sizes:
         path = folder / name
         if not path.is_file() or path.stat().st_size != size:
             raise UserError(f"{path}: expected the file as it was fetched, found it changed; remove {folder} first")
-    return record["sha256"]
+    return sha256
 
 
 def list_files(folder: Path) -> list[Path]:
@@ -101,6 +108,6 @@ def _list_zip(archive: Path) -> Generator[tuple[str, IO[bytes]], None, None]:
 def _check_name(member: str) -> PurePosixPath:
     """The path of a member relative to the folder. Raises UserError if it leads out of it."""
     path = PurePosixPath(member.replace("\\", "/"))
-    if path.is_absolute() or ".." in path.parts or ":" in member:
+    if path.is_absolute() or not path.parts or ".." in path.parts or ":" in member or "\0" in member:
         raise UserError(f"expected members inside its folder, found {member!r}")
     return path

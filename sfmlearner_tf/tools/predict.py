@@ -13,17 +13,24 @@ Video frames are named <video>_000000 and so on. --poses also writes <input>_tra
 tz qx qy qz qw`, one line per frame: the camera pose relative to the first frame. The time is in seconds for a video,
 else the number of the image. Images are first rotated upright according to their EXIF data.
 
+<image> is the name of the file without its ending. If two images of a pattern have the same, all are named with their
+folders and endings, a_1.png and b_1.png; if that is not unique either, --output_dir gets the same folders, a/1.png. A
+pattern leaves out what lies in --output_dir. Images that cannot be read, or that have more than 89 million pixels, are
+left out, and the exit status is 1.
+
 Depth and translation are predicted up to one scale factor. To get metres, give the factor, --scale=5.4, or measured
 depths, --scale_from_sparse=depths.csv: a table with the columns u, v (pixels of the image; 0, 0 is the centre of the
 top left one), depth_m and, if there are several frames, image (the name of an image or the number of a video frame).
 The factor is then the median of measured over predicted depth.
 
-Ctrl-C keeps the finished pictures and arrays; a video or trajectory is written only once it is complete.
+Ctrl-C keeps the finished pictures and arrays; a video or trajectory is written only once it is complete. The same
+command again predicts all frames anew.
 """
 
 from __future__ import annotations
 
 import contextlib
+import math
 import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -62,12 +69,12 @@ flags.DEFINE_string("output_dir", None, "Folder for the predictions.", required=
 flags.DEFINE_string("ckpt_file", None, "Checkpoint, such as folder/model-190532.")
 flags.DEFINE_string("saved_model", None, "Folder of a SavedModel, instead of a checkpoint; it sets the image size.")
 flags.DEFINE_integer(
-    "img_height", None, "Height to resize to, pixels; by default that of the training run, else 128.", lower_bound=32
+    "img_height", None, "Height to resize to, pixels; by default that of the training run, else 128.", 32, 4096
 )
 flags.DEFINE_integer(
-    "img_width", None, "Width to resize to, pixels; by default that of the training run, else 416.", lower_bound=32
+    "img_width", None, "Width to resize to, pixels; by default that of the training run, else 416.", 32, 4096
 )
-flags.DEFINE_integer("batch_size", 4, "Images per step.", lower_bound=1)
+flags.DEFINE_integer("batch_size", 4, "Images per step.", 1, 1024)
 flags.DEFINE_list("output", None, "Any of png, npy, mp4, comma-separated; by default mp4 for a video, else png.")
 flags.DEFINE_enum("layout", "above", LAYOUTS, "Position of the image in a picture; 'depth' leaves it out.")
 flags.DEFINE_enum(
@@ -82,13 +89,13 @@ flags.DEFINE_bool("poses", False, "Also write the camera trajectory.")
 flags.DEFINE_integer(
     "seq_length", None, "Frames per input of the pose network, odd; by default those that it sees.", lower_bound=3
 )
-flags.DEFINE_float("scale", None, "Metres per unit of predicted depth.", lower_bound=1e-9)
+flags.DEFINE_float("scale", None, "Metres per unit of predicted depth.", 1e-9, 1e9)
 flags.DEFINE_string("scale_from_sparse", None, "CSV file of measured depths (u,v,depth_m) that give the scale.")
 
 
 def main() -> None:
     _check_flags()
-    recording = list_recording(FLAGS.input)
+    recording = list_recording(FLAGS.input, FLAGS.output_dir)
     outputs = _choose_outputs(recording)
     points = read_points(FLAGS.scale_from_sparse, recording) if FLAGS.scale_from_sparse else {}
     _check_recording(recording, outputs)
@@ -121,6 +128,9 @@ def _check_flags() -> None:
         raise UserError(f"--seq_length={FLAGS.seq_length}: expected an odd number")
     if FLAGS.scale is not None and FLAGS.scale_from_sparse:
         raise UserError("expected at most one of --scale and --scale_from_sparse, found both")
+    for name in ("scale", "fps"):
+        if math.isnan(FLAGS[name].value or 0):
+            raise UserError(f"--{name}=nan: expected a number")
     others = [name for name in FLAGS.output or [] if name not in OUTPUTS]
     if others:
         raise UserError(f"--output: expected any of {', '.join(OUTPUTS)}, found {others[0]!r}")
@@ -167,7 +177,9 @@ def _color_range(recording: Recording, outputs: list[str]) -> str:
 def _load_networks(needs_depth: bool) -> tuple[DepthPredictor | None, PosePredictor | None]:
     """The networks; None for one that is not needed."""
     from sfmlearner_tf import prediction
+    from sfmlearner_tf.device import allow_memory_growth
 
+    allow_memory_growth()
     if FLAGS.ckpt_file:
         size = find_image_size(FLAGS.ckpt_file, FLAGS.img_height, FLAGS.img_width)
         depth = prediction.load_depth_predictor(FLAGS.ckpt_file, *size) if needs_depth else None

@@ -57,8 +57,11 @@ class Picture(NamedTuple):
     image: Image.Image
 
 
-def list_recording(path: str) -> Recording:
+def list_recording(path: str, output_dir: str | None = None) -> Recording:
     """Lists the frames of `--input`.
+
+    Args:
+        output_dir: a pattern also matches the pictures that an earlier run wrote there; they are left out.
 
     Raises:
         UserError: nothing matches, the folder has no image, or the file is neither an image nor a video.
@@ -73,11 +76,13 @@ def list_recording(path: str) -> Recording:
     if os.path.isfile(path):
         stem = Path(path).stem
         return _list_images([path], stem) if path.lower().endswith(IMAGE_ENDINGS) else _list_video(path, stem)
-    paths = [found for found in glob.glob(path, recursive=True) if found.lower().endswith(IMAGE_ENDINGS)]
+    # Two "**" find a file twice.
+    paths = sorted({found for found in glob.glob(path, recursive=True) if found.lower().endswith(IMAGE_ENDINGS)})
     if not paths:
         found = "no image that matches this pattern" if glob.has_magic(path) else "nothing of this name"
         raise UserError(f"--input={path}: expected images, a folder or a video, found {found}")
-    return _list_images(sorted(paths, key=natural_order), "images")
+    others = [found for found in paths if output_dir is None or not _lies_in(found, output_dir)]
+    return _list_images(sorted(others or paths, key=natural_order), "images")
 
 
 def read_pictures(recording: Recording, numbers: list[int], notes: list[Note]) -> Generator[Picture, None, None]:
@@ -107,13 +112,21 @@ def check_images(recording: Recording, one_size: bool) -> None:
 
 
 def _list_images(paths: list[str], name: str) -> Recording:
-    """Frames are named after their files, with the folders if two files have the same name."""
-    names = [Path(path).stem for path in paths]
-    if len(set(names)) < len(names):
-        folder = os.path.commonpath([os.path.dirname(path) for path in paths])
-        names = ["_".join(Path(os.path.relpath(path, folder)).parts) for path in paths]
+    """Frames are named after their files; where two files have the same name, with the folders, joined if possible."""
+    folder = os.path.commonpath([os.path.dirname(path) for path in paths])
+    relative = [os.path.relpath(path, folder) for path in paths]
+    for names in ([Path(path).stem for path in paths], [path.replace(os.sep, "_") for path in relative], relative):
+        if len(set(names)) == len(names):
+            break
+    else:
+        raise UserError(f"--input: expected every image once, found some by several paths in {folder or '.'}")
     frames = tuple(Frame(own, path) for own, path in zip(names, paths))
     return Recording(name, frames, [float(index) for index in range(len(frames))])
+
+
+def _lies_in(path: str, folder: str) -> bool:
+    folder = os.path.realpath(folder)
+    return os.path.commonpath([os.path.realpath(os.path.dirname(path)), folder]) == folder
 
 
 def _list_video(path: str, stem: str) -> Recording:

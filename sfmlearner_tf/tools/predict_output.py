@@ -6,15 +6,15 @@ import io
 import subprocess
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
-from typing import IO, NamedTuple
+from typing import IO, BinaryIO, NamedTuple
 
 import numpy as np
 from matplotlib import colormaps
 from PIL import Image
 
-from kitti_eval.files import write_whole
+from kitti_eval.files import write_aside, write_whole
 from kitti_eval.resize import resize_bilinear
 from sfmlearner_tf.data.video import find_ffmpeg
 from sfmlearner_tf.errors import UserError
@@ -67,55 +67,65 @@ def open_video(path: Path, frames_per_second: float) -> Iterator[Callable[[np.nd
 
     The file appears only if the context ends without an exception. Raises UserError if it cannot be written.
     """
-    aside = path.with_name(f".{path.name}.writing")
-    processes: list[subprocess.Popen] = []
-    with tempfile.TemporaryFile() as complaints:
+    encoders: list[Callable[[np.ndarray], None]] = []
+    with ExitStack() as stack:
 
         def write(pixels: np.ndarray) -> None:
-            if not processes:
-                height, width, _ = pixels.shape
-                processes.append(_start_encoder(aside, height, width, frames_per_second, complaints))
+            if not encoders:
+                try:
+                    file = stack.enter_context(write_aside(path))
+                except OSError as error:
+                    raise UserError(f"{path}: cannot write the video; {error.strerror}") from error
+                encoders.append(stack.enter_context(_encode(file, path, pixels.shape[:2], frames_per_second)))
+            encoders[0](pixels)
+
+        yield write
+
+
+@contextmanager
+def _encode(
+    file: BinaryIO, path: Path, size: tuple[int, ...], frames_per_second: float
+) -> Iterator[Callable[[np.ndarray], None]]:
+    """A context that yields a function to add frames of a size, (height, width), to an mp4 in an open file.
+
+    Raises UserError, which names `path`, if it cannot be written.
+    """
+    with tempfile.TemporaryFile() as complaints:
+        process = _start_encoder(file, size, frames_per_second, complaints)
+
+        def write(pixels: np.ndarray) -> None:
             try:
-                processes[0].stdin.write(pixels.tobytes())  # type: ignore[union-attr]
+                process.stdin.write(pixels.tobytes())  # type: ignore[union-attr]
             except BrokenPipeError:
                 raise _encoder_error(path, complaints) from None
 
         try:
             yield write
-            for process in processes:
-                process.communicate()
-                if process.returncode:
-                    raise _encoder_error(path, complaints)
-                _put_in_place(aside, path)
+            process.communicate()
+            if process.returncode:
+                raise _encoder_error(path, complaints)
         finally:
-            for process in processes:
-                process.kill()
-                with suppress(BrokenPipeError):
-                    process.communicate()
-            with suppress(OSError):
-                aside.unlink()
+            process.kill()
+            with suppress(BrokenPipeError):
+                process.communicate()
 
 
-def _start_encoder(path: Path, height: int, width: int, frames_per_second: float, complaints: IO) -> subprocess.Popen:
-    size = ["-s", f"{width}x{height}", "-r", f"{frames_per_second:.6f}"]
-    pixels = ["-v", "error", "-y", "-f", "rawvideo", "-pix_fmt", "rgb24", *size, "-i", "-"]
+def _start_encoder(file: BinaryIO, size: tuple[int, ...], frames_per_second: float, complaints: IO) -> subprocess.Popen:
+    height, width = size
+    form = ["-s", f"{width}x{height}", "-r", f"{frames_per_second:.6f}"]
+    pixels = ["-v", "error", "-y", "-f", "rawvideo", "-pix_fmt", "rgb24", *form, "-i", "-"]
     # Players require this pixel format, which needs even sides.
     video = ["-vf", "pad=ceil(iw/2)*2:ceil(ih/2)*2", "-pix_fmt", "yuv420p", "-movflags", "+faststart", "-f", "mp4"]
-    # Its own session, so that Ctrl-C reaches only this process.
     return subprocess.Popen(
-        [find_ffmpeg(), *pixels, *video, str(path)],
+        [find_ffmpeg(), *pixels, *video, f"/dev/fd/{file.fileno()}"],
         stdin=subprocess.PIPE,
         stdout=subprocess.DEVNULL,
         stderr=complaints,
+        # Where this process is killed, the encoder goes on to hold the lock of the file until it has ended.
+        pass_fds=[file.fileno()],
+        # Its own session, so that Ctrl-C reaches only this process.
         start_new_session=True,
     )
-
-
-def _put_in_place(aside: Path, path: Path) -> None:
-    try:
-        aside.replace(path)
-    except OSError as error:
-        raise UserError(f"{path}: cannot write the video; {error.strerror}") from error
 
 
 def _encoder_error(path: Path, complaints: IO) -> UserError:

@@ -15,6 +15,8 @@ from sfmlearner_tf.errors import UserError
 from sfmlearner_tf.tools.predict_input import Picture, Recording
 
 _COLUMNS = ("u", "v", "depth_m")
+# No camera sees farther; beyond are slips, which would make the scale infinite.
+_MAX_DEPTH_M = 1e6
 
 
 class Point(NamedTuple):
@@ -105,4 +107,6 @@ def _parse(row: dict[str, str | None], source: str) -> Point:
     if not np.isfinite(values).all():
         raise UserError(f"{source}: expected finite numbers, found {', '.join(map(str, values))}")
     u, v, depth_m = values
+    if depth_m > _MAX_DEPTH_M:
+        raise UserError(f"{source}: expected a depth of up to {_MAX_DEPTH_M:g} m, found {depth_m:g}")
     return Point(u, v, depth_m, source)

@@ -19,6 +19,23 @@ TOOL = Path(__file__).parents[2] / "tools" / "export_saved_model.py"
 SIZE = ("--img_height=32", "--img_width=64")
 
 
+# The command; that it leaves a GPU's memory to others is asked for before TensorFlow computes anything.
+ASKS_FOR_MEMORY_FIRST = """
+import tensorflow as tf
+from sfmlearner_tf import device
+from sfmlearner_tf.tools import export_saved_model
+
+def allow():
+    # Like a GPU's memory, the parts of the CPU can be settled only before anything is computed.
+    cpu = tf.config.list_physical_devices("CPU")[0]
+    tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
+    print("asked for")
+
+device.allow_memory_growth = allow
+export_saved_model.cli()
+"""
+
+
 @pytest.fixture(scope="module")
 def ckpt_file(tmp_path_factory):
     return write_checkpoint(tmp_path_factory.mktemp("checkpoints"))
@@ -29,8 +46,8 @@ def write_checkpoint(folder):
     return CheckpointFolder(str(folder), network.release_variables()).save_step(7)
 
 
-def run(*options):
-    command = [sys.executable, str(TOOL), *map(str, options)]
+def run(*options, how=(str(TOOL),)):
+    command = [sys.executable, *how, *map(str, options)]
     return subprocess.run(command, capture_output=True, text=True, check=False, timeout=300)
 
 
@@ -44,9 +61,11 @@ def test_writes_and_verifies_what_the_checkpoint_has(ckpt_file, tmp_path):
         "--precision=float32,float16",
         f"--verify_image={picture}",
         *SIZE,
+        how=("-c", ASKS_FOR_MEMORY_FIRST),
     )
     assert done.returncode == 0, done.stderr
-    first, *lines = done.stdout.splitlines()
+    asked, first, *lines = done.stdout.splitlines()
+    assert asked == "asked for"
     assert first == f"{ckpt_file} has no depth network: exported pose of 3 frames at 32x64"
     files = ["saved_model.pb", "pose_float32.tflite", "pose_float16.tflite"]
     assert [line.split(", pose: largest relative difference ")[0] for line in lines] == [f"{out}/{f}" for f in files]
@@ -61,13 +80,11 @@ def test_writes_and_verifies_what_the_checkpoint_has(ckpt_file, tmp_path):
 def test_images_have_the_size_of_the_training(tmp_path):
     ckpt_file, out = write_checkpoint(tmp_path / "run"), tmp_path / "out"
     run_config.write(TrainConfig(img_height=64, img_width=96), str(tmp_path / "run"))
-    for size, flags in (("64x96", ()), ("32x64", SIZE)):
-        done = run(f"--ckpt_file={ckpt_file}", f"--output_dir={out}", "--format=tflite", *flags)
-        assert done.returncode == 0, done.stderr
-        assert done.stdout.startswith(f"{ckpt_file} has no depth network: exported pose of 3 frames at {size}\n")
-        height, width = map(int, size.split("x"))
-        function = export_tflite.load_tflite(str(out / "pose_float32.tflite"))
-        assert list(function.get_input_details()["sources"]["shape"][1:]) == [height, width, 6]
+    done = run(f"--ckpt_file={ckpt_file}", f"--output_dir={out}", "--format=tflite")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith(f"{ckpt_file} has no depth network: exported pose of 3 frames at 64x96\n")
+    function = export_tflite.load_tflite(str(out / "pose_float32.tflite"))
+    assert list(function.get_input_details()["sources"]["shape"][1:]) == [64, 96, 6]
 
 
 def test_mistakes_are_told_in_one_line(ckpt_file, tmp_path):
@@ -75,11 +92,8 @@ def test_mistakes_are_told_in_one_line(ckpt_file, tmp_path):
     new = tmp_path / "new"
     for options, message in (
         ((f"--ckpt_file={ckpt_file}", f"--output_dir={new}", "--seq_length=4"), "--seq_length=4: expected an odd"),
-        (
-            (f"--ckpt_file={ckpt_file}", f"--output_dir={new}", "--seq_length=5"),
-            f"error: {ckpt_file}: its pose network sees 3 frames, expected seq_length=3, got 5",
-        ),
         ((f"--ckpt_file={ckpt_file}", f"--output_dir={new}", "--img_width=31"), "--img_width=31"),
+        ((f"--ckpt_file={ckpt_file}", f"--output_dir={new}", "--img_height=100000000"), "--img_height=100000000"),
         (
             (f"--ckpt_file={ckpt_file}", f"--output_dir={new}", "--format=tflit"),
             "--format: expected any of saved_model",

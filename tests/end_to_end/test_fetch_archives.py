@@ -4,6 +4,7 @@ import io
 import tarfile
 import zipfile
 
+import numpy as np
 import pytest
 
 from weights_server import error_of, fetch, names, sha256
@@ -52,10 +53,38 @@ def test_archives_are_unpacked_and_fetched_once(server, tmp_path, name, content)
     assert f"{folder / FILES[0][0]}: expected the file as it was fetched" in line
 
 
+@pytest.mark.parametrize(
+    "record",
+    [
+        b"",
+        b"[1]",
+        b"{}",
+        b"[" * 100_000,
+        b"\xff",
+        b'{"sha256": 1, "sizes": [1]}',
+        b'{"sha256": "a", "sizes": {"x": {}}}',
+    ],
+    ids=range(7),
+)
+def test_a_folder_with_a_damaged_record_is_left_alone(tmp_path, record):
+    folder = tmp_path / "released"
+    folder.mkdir()
+    (folder / ".fetched.json").write_bytes(record)
+    line = error_of("http://127.0.0.1/released.zip", sha256(), f"--output_dir={tmp_path}")
+    assert line.startswith(f"error: {folder}")
+    assert names(folder) == [".fetched.json"]
+
+
 def special(kind, name="release/link", target="/etc/passwd"):
     member = tarfile.TarInfo(name)
     member.type, member.linkname = kind, target
     return member
+
+
+def damaged_xz():
+    content = bytearray(tar_of(("weights", np.random.RandomState(0).bytes(100_000)), mode="w:xz"))
+    content[50_000] ^= 255
+    return bytes(content)
 
 
 def zip_link():
@@ -70,6 +99,8 @@ def zip_link():
         ("a.tar.gz", tar_of(FILES[0], ("../../out", b"")), "expected members inside its folder, found '../../out'"),
         ("a.tar.gz", tar_of(("/tmp/out", b"")), "expected members inside its folder, found '/tmp/out'"),
         ("a.zip", zip_of(("..\\out", b"")), "expected members inside its folder, found '..\\\\out'"),
+        ("a.tar", tar_of((".", b""), mode="w"), "expected members inside its folder, found '.'"),
+        ("a.tar.xz", damaged_xz(), "cannot be unpacked into"),
         ("a.tgz", tar_of(FILES[0], special(tarfile.SYMTYPE)), "found a link or device: 'release/link'"),
         ("a.tgz", tar_of(FILES[0], special(tarfile.LNKTYPE, target=FILES[0][0])), "found a link or device"),
         ("a.tgz", tar_of(special(tarfile.FIFOTYPE)), "found a link or device"),

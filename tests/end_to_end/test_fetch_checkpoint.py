@@ -1,5 +1,7 @@
 """Weights from a server that breaks, lies and goes silent."""
 
+import contextlib
+import json
 import signal
 import subprocess
 import time
@@ -119,6 +121,79 @@ def test_ctrl_c_keeps_what_came(server, tmp_path):
     assert fetch(*flags).returncode == 0
     assert server.requests[-1] == ("model", "bytes=70000-")
     assert (tmp_path / "model").read_bytes() == CONTENT
+
+
+@pytest.mark.parametrize("length", ["abc", "-5"])
+def test_a_length_that_is_none_is_passed_over(server, tmp_path, length):
+    server.length = length
+    result = fetch(server.url("model"), sha256(), f"--output_dir={tmp_path}")
+    assert result.returncode == 0, result.stderr
+    assert (tmp_path / "model").read_bytes() == CONTENT
+
+
+@pytest.mark.parametrize(
+    "record",
+    [b"", b"[1]", b"{}", b"[" * 100_000, b"\xff", b'{"validator": {}}', b'{"validator": "a\\nb"}', b'{"size": "x"}'],
+    ids=range(8),
+)
+def test_a_damaged_record_of_a_download_starts_it_over(server, tmp_path, record):
+    server.breaks_after = 59_999
+    error_of(server.url("model"), sha256(), f"--output_dir={tmp_path}")
+    state = tmp_path / ".model.part.json"
+    if record.startswith(b"{") and len(record) > 2:
+        record = json.dumps({**json.loads(state.read_text()), **json.loads(record)}).encode()
+    state.write_bytes(record)
+    server.breaks_after = None
+    server.requests.clear()
+    result = fetch(server.url("model"), sha256(), f"--output_dir={tmp_path}")
+    assert result.returncode == 0, result.stderr
+    assert server.requests == [("model", None)]
+    assert names(tmp_path) == ["model"]
+
+
+def test_a_second_call_waits_for_the_first_and_downloads_nothing(server, tmp_path):
+    server.opened.clear()
+    flags = (server.url("model"), sha256(), f"--output_dir={tmp_path}")
+    first = subprocess.Popen(command(*flags))
+    while not server.requests:
+        assert first.poll() is None
+        time.sleep(0.01)
+    second = subprocess.Popen(command(*flags))
+    # For one that does not wait, time enough to ask too.
+    with contextlib.suppress(subprocess.TimeoutExpired):
+        second.wait(timeout=2)
+    server.opened.set()
+    assert (first.wait(), second.wait()) == (0, 0)
+    assert server.requests == [("model", None)]
+    assert names(tmp_path) == ["model"]
+
+
+def test_what_a_call_left_that_was_killed_at_its_end_is_removed(server, tmp_path):
+    (tmp_path / "model").write_bytes(CONTENT)
+    for name in (".model.part", ".model.part.json", ".model.lock"):
+        (tmp_path / name).touch()
+    assert fetch(server.url("model"), sha256(), f"--output_dir={tmp_path}").returncode == 0
+    assert names(tmp_path) == ["model"]
+
+
+def test_addresses_that_are_none(server, tmp_path):
+    flags = (sha256(), f"--output_dir={tmp_path}", "--name=model")
+    for url in (
+        "http://[::1/model",
+        "http://h/\u00fc",
+        "http://h/a b",
+        "http:///model",
+        "http://h/a\nb",
+        "ftp://h/model",
+    ):
+        assert "expected a URL" in error_of(url, *flags)
+    for url in ("http://127.0.0.1:port/model", f"http://{'a' * 70}/model", "http://a..b/model"):
+        assert f"{url}: cannot be reached; " in error_of(url, *flags)
+    for server.redirection in ("http://[::1/model", "http://a..b/model", "ftp://a..b/model"):
+        assert f"{server.url('model')}: " in error_of(server.url("model"), *flags)
+    for timeout in ("nan", "inf", "0", "1e30"):
+        assert "--timeout" in error_of(server.url("model"), *flags, f"--timeout={timeout}")
+    assert names(tmp_path) == []
 
 
 def test_mistakes_in_flags(server, tmp_path):
