@@ -110,5 +110,6 @@ def _stop(number: int, frame: FrameType | None) -> NoReturn:
 
 
 def _fail(message: str) -> NoReturn:
-    print(f"error: {message}", file=sys.stderr)
+    # One line, also where a name of a file has several.
+    print(f"error: {' '.join(message.splitlines())}", file=sys.stderr)
     sys.exit(1)

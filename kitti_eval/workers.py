@@ -43,7 +43,7 @@ def ordered_map(
             yield done, future.result()
     except BrokenProcessPool:
         raise UserError(
-            "a worker process was killed, perhaps for lack of memory: run again with a smaller num_threads"
+            "a worker process was killed, perhaps for lack of memory: run again with fewer processes"
         ) from None
     finally:
         executor.shutdown(cancel_futures=True)

@@ -91,9 +91,9 @@ def _check_columns(path: str, found: list[str], recording: Recording) -> None:
     expected = [*_COLUMNS, *(["image"] if len(recording.frames) > 1 else [])]
     missing = [name for name in expected if name not in found]
     if missing:
+        names = " ".join(", ".join(found).split())[:80] or "none"
         raise UserError(
-            f"{path}: expected the columns {', '.join(expected)}, found {', '.join(found) or 'none'}:"
-            f" {', '.join(missing)} missing"
+            f"{path}: expected the columns {', '.join(expected)}, found {names}: {', '.join(missing)} missing"
         )
 
 
