@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import multiprocessing
 import os
 import signal
@@ -35,7 +36,8 @@ def ordered_map(
     under_way: deque[tuple[Item, Future[Result]]] = deque()
     try:
         for item in items:
-            under_way.append((item, executor.submit(function, item)))
+            with _interrupts_blocked():
+                under_way.append((item, executor.submit(function, item)))
             if len(under_way) > 2 * num_processes:
                 done, future = under_way.popleft()
                 yield done, future.result()
@@ -59,6 +61,16 @@ def map_ahead(function: Callable[[Item], Result], items: Iterable[Item], ahead: 
                 yield waiting.popleft().result()
         while waiting:
             yield waiting.popleft().result()
+
+
+@contextlib.contextmanager
+def _interrupts_blocked() -> Iterator[None]:
+    """Keeps Ctrl-C from workers that still start; this process gets it afterwards."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _start_worker() -> None:

@@ -1,5 +1,10 @@
 import math
 import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
 
 import pytest
 
@@ -32,3 +37,28 @@ def test_threads_keep_the_order_and_work_a_little_ahead():
     assert [next(results) for _ in range(10)] == [math.sqrt(item) for item in range(10)]
     assert len(taken) <= 13
     assert len(list(results)) == 90
+
+
+def test_ctrl_c_while_workers_start_ends_in_one_line(tmp_path):
+    script = tmp_path / "script.py"
+    script.write_text(
+        "import math, os\nfrom kitti_eval import command\nfrom kitti_eval.workers import ordered_map\n"
+        "def main():\n"
+        "    results = ordered_map(math.sqrt, range(10**9), 2)\n"
+        "    print('started', flush=True)\n"
+        "    for _ in results:\n        pass\n"
+        "if __name__ == '__main__':\n    command.run(main)\n"
+    )
+    with subprocess.Popen(
+        [sys.executable, str(script)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])},
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+        start_new_session=True,
+    ) as process:
+        process.stdout.readline()
+        time.sleep(0.1)
+        os.killpg(process.pid, signal.SIGINT)
+        assert process.stderr.read() == b"stopped by Ctrl-C\n"
+    assert process.returncode == 130
