@@ -17,7 +17,7 @@ from absl import flags
 
 from kitti_eval import command
 from sfmlearner_tf.config import GROUPS, PRESETS, TrainConfig
-from sfmlearner_tf.errors import UserError, first_line
+from sfmlearner_tf.errors import UserError
 
 _DEFINE: dict[str, Callable[..., Any]] = {
     "str": flags.DEFINE_string,
@@ -64,11 +64,9 @@ def main() -> None:
     allow_memory_growth()
     try:
         Trainer(config).run()
-    except tf.errors.ResourceExhaustedError as error:
+    except tf.errors.ResourceExhaustedError:
         # Nothing is saved: the step may have changed a part of the weights.
-        raise UserError(
-            f"out of memory; a smaller batch_size or smaller images need less: {first_line(error)}"
-        ) from None
+        raise UserError("out of memory: a smaller batch_size or smaller images need less") from None
 
 
 def cli() -> NoReturn:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+import signal
 import time
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
@@ -68,7 +69,7 @@ class Trainer:
         self.alarms = 0  # how many the watchdogs have raised
 
     def run(self) -> None:
-        """Trains to the end, or until Ctrl-C or SIGTERM, after which it saves and raises KeyboardInterrupt."""
+        """Trains to the end, or until Ctrl-C or SIGTERM: then it saves, and does what that signal did before."""
         last = self.config.max_steps - 1
         self._introduce()
         if self.step >= last:
@@ -79,7 +80,8 @@ class Trainer:
                 pass
         if stopped:
             print("stopped; continue_train with the same options continues from here")
-            raise KeyboardInterrupt
+            signal.raise_signal(stopped[0])
+            raise KeyboardInterrupt  # where the signal was ignored before
 
     def steps(self, stopped: Sequence[int] = ()) -> Iterator[Step]:
         """Takes the steps one after the other and gives each; then saves, and validates what was not yet validated.

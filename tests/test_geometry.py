@@ -13,9 +13,10 @@ def test_quarter_turn_about_z_takes_x_to_y():
     np.testing.assert_allclose(rotation @ [[1.0], [0.0], [0.0]], [[0], [1], [0]], atol=1e-6)
 
 
-def test_rotation_is_rx_ry_rz():
-    angles = np.random.RandomState(0).uniform(-3, 3, (20, 3))
-    expected = Rotation.from_euler("XYZ", angles).as_matrix()  # intrinsic: Rx @ Ry @ Rz
+@pytest.mark.parametrize("leading", [(20,), (4, 5), ()])
+def test_rotation_is_rx_ry_rz(leading):
+    angles = np.random.RandomState(0).uniform(-3, 3, (*leading, 3))
+    expected = Rotation.from_euler("XYZ", angles.reshape(-1, 3)).as_matrix().reshape(*leading, 3, 3)  # Rx @ Ry @ Rz
     np.testing.assert_allclose(geometry.euler2mat(tf.constant(angles)), expected, atol=1e-12)
 
 
@@ -57,9 +58,29 @@ def test_pixel_to_camera_and_back():
 def test_point_in_the_plane_of_the_camera_projects_to_infinity():
     point = tf.constant([[[1.0], [1.0], [-1e-10]]], tf.float64)
     projection = tf.eye(3, 4, batch_shape=[1], dtype=tf.float64)
-    xy, z = geometry.cam2pixel(point, projection)
+    with tf.GradientTape() as tape:
+        tape.watch(point)
+        xy, z = geometry.cam2pixel(point, projection)
+        seen = tf.where(tf.math.is_inf(xy), tf.zeros_like(xy), xy)
     assert np.isinf(xy).all()
     np.testing.assert_array_equal(z, [[[-1e-10]]])
+    np.testing.assert_array_equal(tape.gradient(seen, point), np.zeros((1, 3, 1)))  # not NaN
+
+
+@pytest.mark.parametrize("z", [-1.0, 1.0, 2.0])
+def test_points_are_divided_by_their_depth(z):
+    point = tf.constant([[[3.0], [5.0], [z]]], tf.float64)
+    xy, _ = geometry.cam2pixel(point, tf.eye(3, 4, batch_shape=[1], dtype=tf.float64))
+    np.testing.assert_allclose(xy[0, :, 0], [3 / z, 5 / z])
+
+
+def test_the_batch_may_be_of_any_size():
+    @tf.function(input_signature=[tf.TensorSpec([None, 2, 3]), tf.TensorSpec([None, 3, 3])])
+    def lift(depth, intrinsics):
+        return geometry.pixel2cam(depth, intrinsics)
+
+    depth = np.random.RandomState(0).uniform(1, 9, (4, 2, 3)).astype(np.float32)
+    np.testing.assert_allclose(lift(depth, np.tile(np.eye(3, dtype=np.float32), (4, 1, 1)))[:, 2], depth.reshape(4, 6))
 
 
 def random_transforms(seed):

@@ -101,6 +101,9 @@ def test_what_is_no_photo_or_no_longer_there_is_left_out_and_noted(tmp_path):
     os.mkfifo(tmp_path / "pipe.png")
     recording = list_recording(str(tmp_path))
     (tmp_path / "gone.png").unlink()
+    for name in ("pipe.png", "texture.png"):
+        with pytest.raises(UserError, match=f"{name}: expected an image; .*; a video and a trajectory need every"):
+            check_images(list_recording(str(tmp_path / name)), one_size=False)
     pictures, notes = read(recording)
     assert [picture.frame.name for picture in pictures] == ["photo"]
     assert [note.what.split(": ")[0] for note in notes] == [

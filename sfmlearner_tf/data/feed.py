@@ -54,6 +54,8 @@ class Feed:
                 self._data = iter(batches.make_batches(self.config, self._used(), step, position))
             try:
                 return next(self._data)
+            except tf.errors.ResourceExhaustedError:
+                raise
             except tf.errors.OpError as error:
                 self._data = None
                 damage = batches.find_damage(self.config, self._used(), position)

@@ -115,6 +115,8 @@ def main() -> None:
         _write_trajectory(recording, motions, 1.0 if scale is None else scale)
     unit = "an unknown unit (--scale or --scale_from_sparse make it metres)" if scale is None else "metres"
     print(f"{FLAGS.output_dir}: {count} of {len(recording.frames)} frames; depth and translation are in {unit}")
+    for note in notes:
+        print(f"{note.kind}: {note.what}")
     if notes or count < len(recording.frames):
         reason = f"{notes[0].kind}: {notes[0].what}" if notes else "the others are missing"
         raise UserError(f"{count} of {len(recording.frames)} frames could be read and are done; {reason}")

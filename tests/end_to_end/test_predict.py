@@ -94,9 +94,13 @@ def test_a_folder_of_all_kinds_with_a_damaged_one(tiny_model, images, tmp_path):
     (images / "2b.png").write_bytes((images / "2.png").read_bytes()[:200])
     out = tmp_path / "out"
     flags = (f"--input={images}", f"--output_dir={out}", f"--saved_model={tiny_model}", "--output=png,npy")
-    line = error_of(*flags)
-    assert "5 of 6 frames could be read and are done" in line
-    assert f"{images}/2b.png: expected an image" in line
+    (images / "9.png").write_bytes(b"none")
+    done = predict(*flags)
+    assert done.returncode == 1
+    line = done.stderr.splitlines()[-1]
+    assert line.startswith("error: 5 of 7 frames could be read and are done; damaged image: ")
+    for name in ("2b", "9"):
+        assert f"damaged image: {images}/{name}.png: expected an image" in done.stdout
     assert sorted(path.name for path in out.iterdir()) == sorted(
         f"{index}_depth.{ending}" for index in range(5) for ending in ("npy", "png")
     )

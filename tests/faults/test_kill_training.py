@@ -1,8 +1,12 @@
-"""Training that is killed and goes on ends as if nothing had happened, bit for bit."""
+"""Training by the command under kill -9, SIGTERM, a full disk and too little memory: what was saved stays, and the same
+command goes on as if nothing had happened, bit for bit."""
 
 from __future__ import annotations
 
+import os
 import random
+import resource
+import signal
 import subprocess
 import sys
 import time
@@ -11,6 +15,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import small_train
 from formatted_data import write_formatted_data
 from sfmlearner_tf import TrainConfig
 from sfmlearner_tf.trainer import Trainer
@@ -18,19 +23,32 @@ from sfmlearner_tf.trainer import Trainer
 OPTIONS = {
     "batch_size": 2,
     "img_height": 32,
-    "img_width": 64,
+    "img_width": 32,
     "num_scales": 1,
     "save_latest_freq": 5,
-    "max_steps": 18,
+    "max_steps": 201,
     "val_freq": 0,
     "seed": 3,
 }
+# The command with a network that asks for more memory than there is.
+GREEDY = """
+import tensorflow as tf
+import small_network, small_train
+
+class GreedyNet(small_network.SmallNet):
+    def call(self, images, training=None):
+        hoard = tf.reduce_sum(tf.random.normal([tf.shape(images)[1] * 10**11]))
+        return tuple(disparity + hoard for disparity in super().call(images, training))
+
+small_network.SmallNet = GreedyNet
+small_train.main()
+"""
 
 
 @pytest.fixture(scope="module")
 def dataset_dir(tmp_path_factory):
     folder = tmp_path_factory.mktemp("formatted")
-    write_formatted_data(folder, count=40)
+    write_formatted_data(folder, count=40, height=32, width=32)
     return folder
 
 
@@ -38,43 +56,84 @@ def trainer(dataset_dir, run, **options) -> Trainer:
     return Trainer(TrainConfig(dataset_dir=str(dataset_dir), checkpoint_dir=str(run), **{**OPTIONS, **options}))
 
 
-def start(dataset_dir, run, *more: str) -> subprocess.Popen:
-    flags = [f"--{name}={value}" for name, value in OPTIONS.items()]
-    command = [sys.executable, "-m", "sfmlearner_tf.train", f"--dataset_dir={dataset_dir}", f"--checkpoint_dir={run}"]
-    return subprocess.Popen([*command, *flags, *more], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+@pytest.fixture(scope="module")
+def undisturbed(dataset_dir, tmp_path_factory):
+    """What a run from start to end leaves: all that a checkpoint holds, by name."""
+    with pytest.MonkeyPatch.context() as patched:
+        small_train.use_small_network(patched)
+        whole = trainer(dataset_dir, tmp_path_factory.mktemp("undisturbed"))
+        whole.run()
+    return {name: variable.numpy() for name, variable in whole.checkpoints.variables.items()}
 
 
-def wait_for(process: subprocess.Popen, run: Path, pattern: str, present: bool = True) -> None:
-    """Returns as soon as such a file is there, or is not."""
-    while any(run.glob(pattern)) != present:
-        assert process.poll() is None, process.communicate()[0]
-        time.sleep(0.002)
-
-
-def test_killed_training_ends_as_the_undisturbed(dataset_dir, tmp_path):
-    run = tmp_path / "killed"
-    # First amid a save, with one before it. --deterministic changes no bits of what is deterministic anyway.
-    process = start(dataset_dir, run, "--deterministic")
-    wait_for(process, run, "model.latest.index")
-    wait_for(process, run, ".writing-*", present=False)
-    wait_for(process, run, ".writing-*")
-    time.sleep(random.uniform(0, 0.3))
-    process.kill()
-    process.communicate()
-    # Then at any moment after a save.
-    process = start(dataset_dir, run, "--continue_train")
-    wait_for(process, run, ".writing-*", present=False)
-    wait_for(process, run, ".writing-*")
-    wait_for(process, run, ".writing-*", present=False)
-    time.sleep(random.uniform(0, 1))
-    process.kill()
-    process.communicate()
-
+def finish(dataset_dir, run, undisturbed):
     resumed = trainer(dataset_dir, run, continue_train=True)
-    assert resumed.step in (5, 10, 15, 17)
-    assert not list(run.glob(".writing-*"))
     resumed.run()
-    undisturbed = trainer(dataset_dir, tmp_path / "undisturbed")
-    undisturbed.run()
-    for name, variable in undisturbed.checkpoints.variables.items():
-        np.testing.assert_array_equal(resumed.checkpoints.variables[name], variable, err_msg=name)
+    for name, value in undisturbed.items():
+        np.testing.assert_array_equal(resumed.checkpoints.variables[name], value, err_msg=name)
+
+
+def start(dataset_dir, run, *more: str, program=(small_train.__file__,), **popen) -> subprocess.Popen:
+    flags = [f"--{name}={value}" for name, value in OPTIONS.items()]
+    command = [sys.executable, "-u", *program, f"--dataset_dir={dataset_dir}", f"--checkpoint_dir={run}"]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    return subprocess.Popen([*command, *flags, *more], env=environment, **pipes, **popen)
+
+
+def wait_for(process: subprocess.Popen, run: Path, pattern: str) -> None:
+    """Returns as soon as there is such a file."""
+    while not any(run.glob(pattern)):
+        assert process.poll() is None, process.communicate()[1]
+        time.sleep(0.001)
+
+
+def error_of(process: subprocess.Popen) -> str:
+    """The one line of a command that fails."""
+    _, errors = process.communicate()
+    assert process.returncode == 1, errors
+    assert "Traceback" not in errors
+    (line,) = [line for line in errors.splitlines() if line.startswith("error: ")]
+    return line
+
+
+@pytest.mark.usefixtures("small_depth_network")
+def test_killed_training_ends_as_the_undisturbed(dataset_dir, tmp_path, undisturbed):
+    # Amid a save, with one before it. --deterministic changes no bits of what is deterministic anyway.
+    process = start(dataset_dir, tmp_path, "--deterministic")
+    wait_for(process, tmp_path, "model.latest.index")
+    wait_for(process, tmp_path, ".writing-*")
+    process.kill()
+    process.communicate()
+    # Then at any moment, and so that it can save.
+    process = start(dataset_dir, tmp_path, "--continue_train")
+    while " from step " not in (process.stdout.readline() or " from step "):
+        pass
+    time.sleep(random.uniform(0, 3))
+    process.send_signal(signal.SIGTERM)
+    output, errors = process.communicate()
+    assert process.returncode in (143, 0), errors
+    assert "saved " in output
+    assert not list(tmp_path.glob(".writing-*"))
+    finish(dataset_dir, tmp_path, undisturbed)
+
+
+@pytest.mark.usefixtures("small_depth_network")
+def test_a_full_disk_ends_training_and_spoils_nothing(dataset_dir, tmp_path, undisturbed):
+    trainer(dataset_dir, tmp_path, max_steps=8).run()
+    before = {path.name: path.read_bytes() for path in tmp_path.glob("model*")}
+
+    def limit_files():
+        resource.setrlimit(resource.RLIMIT_FSIZE, (10**6, resource.RLIM_INFINITY))
+
+    error = error_of(start(dataset_dir, tmp_path, "--continue_train", preexec_fn=limit_files))
+    assert error.startswith(f"error: cannot save {tmp_path}/model.latest: ")
+    assert error.endswith("File too large; earlier ones are kept")
+    assert {path.name: path.read_bytes() for path in tmp_path.glob("model*")} == before
+    finish(dataset_dir, tmp_path, undisturbed)
+
+
+def test_too_little_memory_ends_in_one_line(dataset_dir, tmp_path):
+    process = start(dataset_dir, tmp_path, program=("-c", GREEDY))
+    assert error_of(process) == "error: out of memory: a smaller batch_size or smaller images need less"
+    assert not list(tmp_path.glob("model*"))
