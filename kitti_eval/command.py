@@ -35,6 +35,7 @@ def run(main: Callable[[], None], argument: str | None = None, help_groups: Sequ
     # TensorFlow's start-up messages would hide that line; set the variable to 0 to see them.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     signal.signal(signal.SIGTERM, _stop)
+    sys.unraisablehook = _stop_again
     if isinstance(sys.stdout, TextIOWrapper):
         # The name of a file need not be valid UTF-8.
         sys.stdout.reconfigure(errors="backslashreplace")
@@ -107,6 +108,16 @@ class _Terminated(KeyboardInterrupt):
 
 def _stop(number: int, frame: FrameType | None) -> NoReturn:
     raise _Terminated
+
+
+def _stop_again(lost: sys.UnraisableHookArgs) -> None:
+    """Raises Ctrl-C or SIGTERM again, a moment later, where it met code whose exceptions Python only prints."""
+    if not isinstance(lost.exc_value, KeyboardInterrupt):
+        sys.__unraisablehook__(lost)
+        return
+    again = _stop if isinstance(lost.exc_value, _Terminated) else signal.default_int_handler
+    signal.signal(signal.SIGALRM, again)
+    signal.setitimer(signal.ITIMER_REAL, 0.01)
 
 
 def _fail(message: str) -> NoReturn:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import stat
 import struct
 import warnings
 import zlib
@@ -17,6 +19,8 @@ if TYPE_CHECKING:
 
 # KITTI's have 0.5 million. An evaluation needs some 100 bytes of memory for each pixel.
 MAX_PIXELS = 2**24
+# For some of the others Pillow starts other programs, or raises what it likes.
+_FORMATS = ("BMP", "JPEG", "PNG", "PPM", "TIFF", "WEBP")
 
 
 def find_image(folder: str | Path, image_file: str) -> Path:
@@ -32,22 +36,28 @@ def find_image(folder: str | Path, image_file: str) -> Path:
 
 
 @contextmanager
-def open_image(path: str | Path, expected: str = "an image") -> Iterator[Image]:
+def open_image(
+    path: str | os.PathLike[str], expected: str = "an image", max_pixels: int = MAX_PIXELS
+) -> Iterator[Image]:
     """Yields an image whose pixels are not yet decoded.
 
-    Raises UserError, which names what was `expected`, if it is missing, damaged or has more than MAX_PIXELS, also if
-    the damage shows only when the pixels are decoded inside the `with` block.
+    Raises UserError, which names what was `expected`, if it is missing, damaged, of another format or of more than
+    `max_pixels`, also if the damage shows only when the pixels are decoded inside the `with` block.
     """
     from PIL import Image
 
-    bombs = Image.DecompressionBombError, Image.DecompressionBombWarning
+    # What is refused below needs no warning.
+    warnings.simplefilter("ignore", Image.DecompressionBombWarning)
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("error", Image.DecompressionBombWarning)
-            with Image.open(path) as image:
-                if image.width * image.height > MAX_PIXELS:
-                    raise ValueError(f"{image.width}x{image.height} pixels are too many")
-                yield image
-    except (OSError, SyntaxError, ValueError, struct.error, zlib.error, *bombs) as error:
-        reason = getattr(error, "strerror", None) or " ".join(str(error).split())
-        raise UserError(f"{path}: expected {expected}; {reason}") from error
+        mode = os.stat(path).st_mode
+        if not stat.S_ISREG(mode) and not stat.S_ISDIR(mode):
+            # Opening a pipe that nobody writes to would wait for ever.
+            raise ValueError("this is no regular file")
+        with Image.open(path, formats=_FORMATS) as image:
+            if image.width * image.height > max_pixels:
+                raise ValueError(f"{image.width}x{image.height} pixels exceed the limit of {max_pixels} pixels")
+            yield image
+    except (OSError, SyntaxError, ValueError, struct.error, zlib.error, Image.DecompressionBombError) as error:
+        # Pillow puts the path into some of its messages.
+        reason = " ".join(str(error).replace(repr(os.fspath(path)), "").split())
+        raise UserError(f"{path}: expected {expected}; {getattr(error, 'strerror', None) or reason}") from error

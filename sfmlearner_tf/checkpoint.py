@@ -164,10 +164,13 @@ def _open(path: str) -> tf.train.CheckpointReader:
         expected = [path + suffix for suffix in reversed(SUFFIXES)]
         found = [file for file in (path, *expected) if os.path.isfile(file)]
         prefix = path.split(".index")[0].split(".data-")[0]
+        there = glob.glob(f"{glob.escape(os.path.dirname(path) or '.')}/*.index")
+        names = sorted(os.path.basename(file)[: -len(".index")] for file in there)
         raise UserError(
             f"checkpoint {path} not found: expected {' and '.join(expected)}"
             + (f", found only {found[0]}" if found else "")
             + (f"; did you mean {prefix}?" if prefix != path and is_whole(prefix) else "")
+            + (f"; the folder holds {', '.join(names[:10])}" if names and not found else "")
         )
     try:
         return tf.train.load_checkpoint(path)

@@ -30,6 +30,13 @@ def main():
     if DO.value == "wait":
         print("waiting", flush=True)
         time.sleep(60)
+    if DO.value == "wait in a destructor":
+        class Slow:
+            def __del__(self):
+                print("waiting", flush=True)
+                time.sleep(60)
+        Slow()
+        time.sleep(60)
     if DO.value == "mistake":
         raise UserError("place: expected another")
     if DO.value == "fill memory":
@@ -109,10 +116,11 @@ def test_output_that_nobody_reads_ends_quietly(script):
     assert process.returncode == 141
 
 
+@pytest.mark.parametrize("what", ["wait", "wait in a destructor"])
 @pytest.mark.parametrize(("number", "status"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
-def test_signals_end_in_one_line_that_names_them(script, number, status):
+def test_signals_end_in_one_line_that_names_them(script, number, status, what):
     with subprocess.Popen(
-        [*script, "--do=wait"],
+        [*script, f"--do={what}"],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])},

@@ -6,6 +6,7 @@ import pytest
 from PIL import Image
 
 from odd_pictures import turned_exif, write_png_header
+from sfmlearner_tf.data import frames
 from sfmlearner_tf.data.frames import Geometry, load_frames, open_image, read_upright_size
 from sfmlearner_tf.data.sequences import Frame
 from sfmlearner_tf.errors import UserError
@@ -83,13 +84,13 @@ def test_a_picture_that_would_fill_the_memory_is_refused_by_its_header(tmp_path,
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         for read in (open_image, read_upright_size):
-            with pytest.raises(UserError, match=r"a\.png: expected an image; Image size \(\d+ pixels\) exceeds limit"):
+            with pytest.raises(UserError, match=r"a\.png: expected an image; .* limit of"):
                 read(tmp_path / "a.png")
 
 
 def test_too_many_pixels_are_refused(tmp_path, monkeypatch):
     Image.new("L", (64, 48)).save(tmp_path / "a.png")
-    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 100)
+    monkeypatch.setattr(frames, "MAX_PIXELS", 100)
     for read in (open_image, read_upright_size):
-        with pytest.raises(UserError, match=r"a\.png: expected an image; Image size \(3072 pixels\) exceeds limit"):
+        with pytest.raises(UserError, match=r"a\.png: expected an image; 64x48 pixels exceed"):
             read(tmp_path / "a.png")

@@ -3,24 +3,20 @@
 from __future__ import annotations
 
 import contextlib
-import math
 import os
-import stat
-import struct
-import warnings
-import zlib
 from collections.abc import Generator, Iterator
 from typing import NamedTuple
 
 import numpy as np
 from PIL import ExifTags, Image, ImageOps
 
+from kitti_eval import images
 from sfmlearner_tf.data.sequences import Frame, Intrinsics, Note
 from sfmlearner_tf.data.video import read_video
 from sfmlearner_tf.errors import UserError
 
-_DECODE_ERRORS = (OSError, SyntaxError, ValueError, struct.error, zlib.error, Image.DecompressionBombError)
-"""What Pillow raises for a file that is missing, truncated, not an image or too large to be one."""
+# Pillow's own limit, above which a file is taken for a decompression bomb.
+MAX_PIXELS = 89_478_485
 
 
 def open_image(path: str | os.PathLike[str], upright: bool = False) -> Image.Image:
@@ -28,9 +24,9 @@ def open_image(path: str | os.PathLike[str], upright: bool = False) -> Image.Ima
 
     upright: rotate it as its EXIF orientation says.
 
-    Raises UserError if the file is missing, damaged, not an image or of more than Image.MAX_IMAGE_PIXELS (89 million).
+    Raises UserError if the file is missing, damaged, not an image or of more than MAX_PIXELS.
     """
-    with _open(path) as image:
+    with images.open_image(path, max_pixels=MAX_PIXELS) as image:
         return to_rgb(ImageOps.exif_transpose(image) if upright else image)
 
 
@@ -39,31 +35,9 @@ def read_upright_size(path: str | os.PathLike[str]) -> tuple[int, int]:
 
     Raises UserError as `open_image` does, but damage after the header goes unnoticed.
     """
-    with _open(path) as image:
+    with images.open_image(path, max_pixels=MAX_PIXELS) as image:
         swapped = image.getexif().get(ExifTags.Base.Orientation, 1) > 4
         return (image.height, image.width) if swapped else image.size
-
-
-@contextlib.contextmanager
-def _open(path: str | os.PathLike[str]) -> Iterator[Image.Image]:
-    try:
-        mode = os.stat(path).st_mode
-        if not stat.S_ISREG(mode) and not stat.S_ISDIR(mode):
-            # Opening a pipe that nobody writes to would wait for ever.
-            raise ValueError("this is no regular file")
-        with warnings.catch_warnings():
-            # Pillow warns of what is refused below.
-            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-            image = Image.open(path)
-        with image:
-            if image.width * image.height > (Image.MAX_IMAGE_PIXELS or math.inf):
-                limit = Image.MAX_IMAGE_PIXELS
-                raise ValueError(f"Image size ({image.width * image.height} pixels) exceeds limit of {limit} pixels")
-            yield image
-    except _DECODE_ERRORS as error:
-        # Pillow puts the path into some of its messages.
-        message = " ".join(str(error).replace(repr(os.fspath(path)), "").split())
-        raise UserError(f"{path}: expected an image; {getattr(error, 'strerror', None) or message}") from error
 
 
 def to_rgb(image: Image.Image) -> Image.Image:

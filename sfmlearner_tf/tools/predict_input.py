@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import glob
 import os
-from collections.abc import Generator, Iterator
+from collections.abc import Generator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -100,8 +100,7 @@ def check_images(recording: Recording, one_size: bool) -> None:
     first_size = None
     for frame in [] if recording.is_video else recording.frames:
         try:
-            with _name_other_formats(frame.path):
-                size = read_upright_size(frame.path)
+            size = read_upright_size(frame.path)
         except UserError as error:
             raise UserError(f"{error}; a video and a trajectory need every image") from error
         first_size = first_size or size
@@ -152,16 +151,6 @@ def _read_images(frames: tuple[Frame, ...], notes: list[Note]) -> Generator[Imag
 
 def _open(frame: Frame) -> Image.Image | Note:
     try:
-        with _name_other_formats(frame.path):
-            return open_image(frame.path, upright=True)
+        return open_image(frame.path, upright=True)
     except UserError as error:
         return Note("damaged image", str(error), lost=True)
-
-
-@contextlib.contextmanager
-def _name_other_formats(path: str) -> Iterator[None]:
-    """Raises UserError for what Pillow raises of a file whose content is of no format for photos."""
-    try:
-        yield
-    except RuntimeError as error:
-        raise UserError(f"{path}: expected an image; {error}") from error
