@@ -163,7 +163,8 @@ def test_all_that_does_not_fit_is_in_one_line(tmp_path):
 
 def test_wrong_paths_are_named(tmp_path):
     save(tmp_path, small_variables())
-    with pytest.raises(
+    expected = r"model-4 not found: expected .*model-4\.index and .*; the folder holds model-3$"
+    with pytest.raises(UserError, match=expected):
         UserError, match=r"model-4 not found: expected .*model-4\.index and .*; the folder holds model-3$"
     ):
         restore(str(tmp_path / "model-4"), small_variables())
