@@ -165,8 +165,6 @@ def test_wrong_paths_are_named(tmp_path):
     save(tmp_path, small_variables())
     expected = r"model-4 not found: expected .*model-4\.index and .*; the folder holds model-3$"
     with pytest.raises(UserError, match=expected):
-        UserError, match=r"model-4 not found: expected .*model-4\.index and .*; the folder holds model-3$"
-    ):
         restore(str(tmp_path / "model-4"), small_variables())
     with pytest.raises(UserError, match="is a folder, expected the path of one in it"):
         restore(str(tmp_path), small_variables())
