@@ -37,7 +37,8 @@ def test_public_names():
 
 def test_memory_is_free_once_the_learner_is_gone():
     """A graph that outlives its learner holds all its weights and moments."""
-    learner = SfMLearner(TrainConfig(explain_reg_weight=0.2, ssim_weight=0.5, smoothness="edge_aware"))
+    options = {"explain_reg_weight": 0.2, "ssim_weight": 0.5, "smoothness": "edge_aware"}
+    learner = SfMLearner(TrainConfig(num_scales=2, **options))
     batch = Batch(*map(tf.constant, batch_of(2, 32, 64, 2)))
     function = tf.function(learner.compute_gradients)
     graph = weakref.ref(function.get_concrete_function(batch).graph)
@@ -79,7 +80,7 @@ def test_predictions_are_those_of_forward(golden):
 
 def test_training_step_compiles_under_xla_and_agrees(golden):
     batch = (golden["tgt"], golden["src"], golden["intrinsics"])
-    plain, compiled = (golden_learner(golden, 0.2, jit_compile=jit) for jit in (False, True))
+    plain, compiled = (golden_learner(golden, 0.2, num_scales=2, jit_compile=jit) for jit in (False, True))
     for _ in range(2):
         expected, found = plain.train_step(*batch), compiled.train_step(*batch)
         for name, value in expected.items():
@@ -88,7 +89,7 @@ def test_training_step_compiles_under_xla_and_agrees(golden):
 
 def test_same_seed_same_training(golden):
     batch = (golden["tgt"], golden["src"], golden["intrinsics"])
-    config = TrainConfig(batch_size=2, img_height=64, img_width=192, seq_length=5)
+    config = TrainConfig(batch_size=2, img_height=64, img_width=192, seq_length=5, num_scales=1)
     first, second = SfMLearner(config), SfMLearner(config)
     for _ in range(2):
         losses = first.train_step(*batch)["total"], second.train_step(*batch)["total"]
@@ -113,7 +114,8 @@ def test_images_must_be_uint8():
 
 
 def test_the_learning_rate_drops_once():
-    config = TrainConfig(img_height=32, img_width=64, max_steps=4, lr_decay_after=0.5, lr_decay_factor=0.1)
+    options = {"lr_decay_after": 0.5, "lr_decay_factor": 0.1}
+    config = TrainConfig(img_height=32, img_width=64, num_scales=1, max_steps=4, **options)
     steady = SfMLearner(dataclasses.replace(config, lr_decay_after=1.0))
     decaying = SfMLearner(config)
     batch = batch_of(1, 32, 64, 2)
@@ -160,7 +162,7 @@ def test_the_rate_drops_by_steps_and_stays_down(tmp_path):
 
 def test_the_step_in_two_equals_the_step(golden):
     batch = Batch(golden["tgt"], golden["src"], golden["intrinsics"])
-    whole, parts = golden_learner(golden, 0.2), golden_learner(golden, 0.2)
+    whole, parts = (golden_learner(golden, 0.2, num_scales=1) for _ in range(2))
     for _ in range(2):
         expected = whole.train_step(batch)
         before = {name: variable.numpy() for name, variable in parts.state().items()}
@@ -225,7 +227,7 @@ def test_an_anchor_holds_depth(tmp_path):
 
     def depth_changes(**options):
         """By how much log depth is another after some steps."""
-        learner = SfMLearner(TrainConfig(learning_rate=0.003, **options))
+        learner = SfMLearner(TrainConfig(learning_rate=0.003, num_scales=1, **options))
         learner.restore(path)
         before = np.log(learner.predict_depth(batch[0]))
         losses = [learner.train_step(*batch) for _ in range(8)]

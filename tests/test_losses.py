@@ -56,7 +56,7 @@ def test_edge_aware_smoothness_equals_numpy():
 def test_normalized_disparity_has_no_scale():
     disparity = np.random.RandomState(0).uniform(0.1, 1, (2, 4, 5, 1))
     normalized = smoothness.normalize_disparity(tf.constant(disparity))
-    np.testing.assert_allclose(np.mean(normalized, axis=(1, 2, 3)), 1)
+    np.testing.assert_allclose(normalized, disparity / disparity.mean(axis=(1, 2, 3), keepdims=True))
     np.testing.assert_allclose(smoothness.normalize_disparity(tf.constant(7 * disparity)), normalized)
 
 
@@ -231,6 +231,37 @@ def test_means_of_parts_of_a_batch_can_be_joined():
     joined = Mean(*(sum(field) for field in zip(*parts)))
     np.testing.assert_allclose(joined.value(), np.average(values, weights=weights), rtol=1e-6)
     np.testing.assert_allclose(Mean(tf.constant(1.0), 0.01, 0.5).value(), 2)
+    np.testing.assert_allclose(Mean(tf.constant(1.0), tf.constant(0.25)).value(), 4)
+
+    @tf.function(input_signature=[tf.TensorSpec([None, 3])])
+    def mean_of(values):
+        return Mean.of(values).value()
+
+    np.testing.assert_allclose(mean_of(tf.constant([[1.0, 2, 3], [4, 5, 9]])), 4)
+
+
+def test_where_little_is_in_view_the_error_is_not_blown_up():
+    """Below a share of 1/20 the mean is over that share."""
+    disparity = [tf.fill([1, 8, 12, 1], 1.0)]
+    # Of the last of 12 columns, which alone stays in view, seven rows do or three.
+    for down, share in ((0.0, 7 / 96), (-0.5, 0.05)):
+        (view,) = views_of(disparity, tf.constant([2 * [[-1.05, down, 0, 0, 0, 0]]]))
+        errors = np.abs(view.warped - np.tile(view.target, (2, 1, 1, 1))) * view.in_view.numpy()
+        expected = errors.mean(axis=(1, 2, 3)).sum() / share
+        np.testing.assert_allclose(losses_of([view], mask_out_of_view=True)["pixel"], expected, rtol=1e-5)
+
+
+def test_without_options_the_losses_are_the_release_s():
+    disparity = tf.random.stateless_uniform([1, 8, 12, 1], [0, 8])
+    views = views_of([disparity], tf.zeros([1, 2, 6]), [tf.random.stateless_normal([1, 8, 12, 4], [0, 8])])
+    found = {
+        "pixel": photometric.photometric_loss(views),
+        "smooth": smoothness.smoothness_loss(views),
+        "explain": explainability.explainability_loss(views),
+    }
+    expected = losses_of(views, smooth_weight=1.0, explain_reg_weight=1.0)
+    for name, value in add_up(found).items():
+        np.testing.assert_allclose(value, expected[name], rtol=1e-6)
 
 
 @pytest.mark.parametrize(

@@ -22,27 +22,29 @@ def dataset_dir(tmp_path_factory):
 
 def trainer(dataset_dir, checkpoint_dir, **options):
     # Without validation, which has tests of its own.
-    settings = {"batch_size": 2, "img_height": 32, "img_width": 64, "summary_freq": 100, "val_freq": 0, **options}
-    return Trainer(TrainConfig(dataset_dir=str(dataset_dir), checkpoint_dir=str(checkpoint_dir), **settings))
+    settings = {"batch_size": 2, "img_height": 32, "img_width": 64, "num_scales": 1, "val_freq": 0}
+    return Trainer(
+        TrainConfig(dataset_dir=str(dataset_dir), checkpoint_dir=str(checkpoint_dir), **{**settings, **options})
+    )
 
 
 def test_resumed_training_equals_uninterrupted(dataset_dir, tmp_path, capsys):
-    whole = trainer(dataset_dir, tmp_path / "whole", max_steps=6)
+    whole = trainer(dataset_dir, tmp_path / "whole", max_steps=4)
     whole.run()
-    trainer(dataset_dir, tmp_path / "parts", max_steps=4).run()
-    resumed = trainer(dataset_dir, tmp_path / "parts", max_steps=6, continue_train=True)
-    assert resumed.step == 3
+    trainer(dataset_dir, tmp_path / "parts", max_steps=3).run()
+    resumed = trainer(dataset_dir, tmp_path / "parts", max_steps=4, continue_train=True)
+    assert resumed.step == 2
     resumed.run()
-    assert whole.step == resumed.step == 5
+    assert whole.step == resumed.step == 3
     for name, variable in whole.learner.state().items():
         np.testing.assert_array_equal(resumed.learner.state()[name], variable, err_msg=name)
     # An epoch is two steps: one file for each, and the newest under its own name.
     names = sorted(path.stem for path in (tmp_path / "parts").glob("*.index"))
-    assert names == ["model-2", "model-4", "model.latest"]
+    assert names == ["model-2", "model.latest"]
     assert "DispNet: 31,596,900 parameters\nPoseExpNet: 1,590,668 parameters\n" in capsys.readouterr().out
-    finished = trainer(dataset_dir, tmp_path / "parts", max_steps=6, continue_train=True)
+    finished = trainer(dataset_dir, tmp_path / "parts", max_steps=4, continue_train=True)
     finished.run()
-    assert "nothing to do: step 5 is reached" in capsys.readouterr().out
+    assert "nothing to do: step 3 is reached" in capsys.readouterr().out
 
 
 @pytest.mark.usefixtures("small_depth_network")
@@ -104,7 +106,7 @@ def test_another_architecture_does_not_continue(dataset_dir, tmp_path):
     trainer(dataset_dir, tmp_path, max_steps=2).run()
     for options, message in (
         ({"explain_reg_weight": 0.2}, r"explain_reg_weight was 0\.0, now 0\.2 \(masks are learned only above 0\)"),
-        ({"num_scales": 2, "min_disp": 0.1}, r"min_disp was 0\.01, now 0\.1; num_scales was 4, now 2"),
+        ({"num_scales": 2, "min_disp": 0.1}, r"min_disp was 0\.01, now 0\.1; num_scales was 1, now 2"),
     ):
         with pytest.raises(UserError, match=f"another architecture: {message}"):
             trainer(dataset_dir, tmp_path, max_steps=4, continue_train=True, accept_changes=True, **options)
@@ -160,8 +162,9 @@ def test_init_checkpoint_file_sets_the_weights_and_starts_at_step_0(dataset_dir,
     assert goes_on.learner.optimizer.state()["depth_net/features/weights/Adam"].numpy().any()
 
 
+@pytest.mark.usefixtures("small_depth_network")
 def test_summaries_carry_the_release_s_tags(dataset_dir, tmp_path, capsys):
-    trainer(dataset_dir, tmp_path, max_steps=3, summary_freq=2, explain_reg_weight=0.2).run()
+    trainer(dataset_dir, tmp_path, max_steps=3, summary_freq=2, explain_reg_weight=0.2, num_scales=4).run()
     assert "Epoch: [ 1] [    2/    2] time: " in capsys.readouterr().out
     found = {}
     (events,) = tmp_path.glob("events.out.tfevents.*")

@@ -165,7 +165,7 @@ def random_images(channels, seed):
 
 
 def test_readings_equal_numpy():
-    config = TrainConfig(img_height=32, img_width=64, explain_reg_weight=0.2)
+    config = TrainConfig(img_height=32, img_width=64, num_scales=1, explain_reg_weight=0.2)
     target, sources = random_images(3, 0), random_images(6, 1)
     sources[0] = np.tile(target[0], 2)  # the first example stands still
     out = SfMLearner(config).forward(target, sources, np.float32([[[40.0, 0, 32], [0, 40, 16], [0, 0, 1]]] * 2))
@@ -189,7 +189,7 @@ def test_readings_equal_numpy():
 
 
 def test_watching_changes_nothing():
-    config = TrainConfig(img_height=32, img_width=64)
+    config = TrainConfig(img_height=32, img_width=64, num_scales=1)
     target, sources = random_images(3, 0), random_images(6, 1)
     watched, losses, _ = readings_of(config, target, sources)
     plain = SfMLearner(dataclasses.replace(config))

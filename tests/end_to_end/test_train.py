@@ -11,18 +11,16 @@ from pathlib import Path
 
 import pytest
 
+import small_train
 from formatted_data import write_formatted_data
 from sfmlearner_tf.config import GROUPS
 
 SIZE = ("--img_height=32", "--img_width=64", "--batch_size=2")
 
 
-def command(*flags: str) -> list[str]:
-    return [sys.executable, "-m", "sfmlearner_tf.train", *flags]
-
-
 def train(*flags: str, cwd: Path | None = None) -> subprocess.CompletedProcess:
-    return subprocess.run(command(*flags), capture_output=True, text=True, check=False, cwd=cwd)
+    command = [sys.executable, "-m", "sfmlearner_tf.train", *flags]
+    return subprocess.run(command, capture_output=True, text=True, check=False, cwd=cwd)
 
 
 @pytest.fixture
@@ -73,36 +71,57 @@ def test_help_may_be_left_unread(arguments):
     )
     process.stdout.close()
     assert process.stderr.read() == b""
-    assert process.wait() == 0
+    assert process.wait() == 141
+
+
+def start_small(*flags: str) -> subprocess.Popen:
+    """The command with a small depth network."""
+    command = [sys.executable, "-u", small_train.__file__, *flags]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    return subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+def test_the_release_s_networks_train(dataset_dir, tmp_path):
+    flags = (f"--dataset_dir={dataset_dir}", f"--checkpoint_dir={tmp_path / 'run'}", *SIZE)
+    result = train(*flags, "--batch_size=1", "--num_scales=1", "--val_freq=0", "--max_steps=2")
+    assert result.returncode == 0, result.stderr
+    assert "DispNet: 31,596,900 parameters\nPoseExpNet: 1,590,668 parameters\n" in result.stdout
+    assert "model.latest at step 1" in result.stdout
 
 
 def test_trains_stops_on_ctrl_c_and_goes_on(dataset_dir, tmp_path):
     write_formatted_data(dataset_dir, count=24)  # 12 steps an epoch, after which it saves
-    flags = (f"--dataset_dir={dataset_dir}", f"--checkpoint_dir={tmp_path / 'run'}", *SIZE, "--summary_freq=4")
-    process = subprocess.Popen(command(*flags), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    run = tmp_path / "run"
+    flags = (f"--dataset_dir={dataset_dir}", f"--checkpoint_dir={run}", *SIZE, "--summary_freq=4", "--num_scales=1")
+    process = start_small(*flags)
     for line in process.stdout:
         if line.startswith("Epoch: [ 1] [    4/   12]"):
             break
+    # Nobody else may work there meanwhile.
+    line = error_of(*flags, "--overwrite")
+    assert line == f"error: {run}: another process works in this folder (process {process.pid}); wait for it to end"
     process.send_signal(signal.SIGINT)
     rest, errors = process.communicate()
     assert process.returncode == 130, errors
     assert "continue_train with the same options continues from here" in rest
-    assert (tmp_path / "run" / "model.latest.index").exists()
+    assert (run / "model.latest.index").exists()
     saved = int(rest.split("model.latest at step ")[1].split()[0])
-    result = train(*flags, "--continue_train", f"--max_steps={saved + 5}")
-    assert result.returncode == 0, result.stderr
-    assert f"from step {saved}\n" in result.stdout
+    process = start_small(*flags, "--continue_train", f"--max_steps={saved + 5}")
+    output, errors = process.communicate()
+    assert process.returncode == 0, errors
+    assert f"from step {saved}\n" in output
     epoch, in_epoch = divmod(4 * (saved // 4 + 1) - 1, 12)
-    assert f"Epoch: [{epoch + 1:2d}] [{in_epoch + 1:5d}/   12] time: " in result.stdout
-    assert f"model.latest at step {saved + 4}" in result.stdout
+    assert f"Epoch: [{epoch + 1:2d}] [{in_epoch + 1:5d}/   12] time: " in output
+    assert f"model.latest at step {saved + 4}" in output
     # The last weights are validated, too.
-    assert f"validation at step {saved + 4}: total " in result.stdout
+    assert f"validation at step {saved + 4}: total " in output
 
 
 def test_mistakes_in_flags(dataset_dir, tmp_path):
     # None of these waits for TensorFlow.
     assert error_of("--seq_length=4") == "error: --seq_length must be odd, got 4"
     assert error_of("--img_height=16") == "error: --img_height must be at least 32, got 16"
+    assert error_of("--img_height=100000000") == "error: --img_height must be at most 8192, got 100000000"
     assert "Unknown command line flag 'batchsize'" in error_of("--batchsize=4")
     assert "--batch_size=four" in error_of("--batch_size=four")
     assert "unexpected argument 'formatted'" in error_of("formatted")
@@ -111,38 +130,39 @@ def test_mistakes_in_flags(dataset_dir, tmp_path):
 
 
 def test_missing_and_empty_lists_are_named(dataset_dir, tmp_path):
-    assert f"{tmp_path}/train.txt: expected a list of examples, found: No such file" in error_of(
-        f"--dataset_dir={tmp_path}"
-    )
+    assert f"{tmp_path}/train.txt: expected a list of examples; No such file" in error_of(f"--dataset_dir={tmp_path}")
     (dataset_dir / "train.txt").write_text("")
     assert f"{dataset_dir}/train.txt: expected a line" in error_of(f"--dataset_dir={dataset_dir}")
 
 
-@pytest.mark.parametrize(
-    ("file", "content", "message"),
-    [
-        ("0000000000.jpg", None, "0000000000.jpg not found, though a list of examples names it"),
-        ("0000000000.jpg", "half", "0000000000.jpg is damaged: expected a whole JPEG image"),
-        ("0000000000_cam.txt", b"1,2,3", "0000000000_cam.txt: expected nine comma-separated numbers, found '1,2,3'"),
-        ("0000000000_cam.txt", b"nan,0,1,0,5,6,0,0,1", "0000000000_cam.txt: expected finite numbers"),
-    ],
-    ids=["missing image", "truncated image", "malformed camera", "camera not finite"],
-)
-def test_damaged_examples_are_named(dataset_dir, tmp_path, file, content, message):
-    path = dataset_dir / "drive" / file
-    if content is None:
-        path.unlink()
-    elif content == "half":
-        path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
-    else:
-        path.write_bytes(content)
-    checkpoint_dir = tmp_path / "run"
-    checkpoint_dir.mkdir()
-    (checkpoint_dir / "notes.txt").write_text("mine")
-    line = error_of(f"--dataset_dir={dataset_dir}", f"--checkpoint_dir={checkpoint_dir}", *SIZE)
-    assert message in line
-    assert (checkpoint_dir / "notes.txt").read_text() == "mine"
-    assert not list(checkpoint_dir.glob("model*"))
+def test_damaged_examples_are_named(dataset_dir, tmp_path):
+    write_formatted_data(dataset_dir, count=8)
+    drive, run = dataset_dir / "drive", tmp_path / "run"
+    strip = drive / "0000000001.jpg"
+    strip.write_bytes(strip.read_bytes()[: strip.stat().st_size // 2])
+    run.mkdir()
+    (run / "notes.txt").write_text("mine")
+    flags = (f"--dataset_dir={dataset_dir}", f"--checkpoint_dir={run}", *SIZE, "--batch_size=8")
+    line = error_of(*flags)
+    assert line.startswith(f"error: {strip} is damaged: expected a whole JPEG image, found ")
+    assert [path.name for path in run.iterdir() if "tfevents" not in path.name] == ["notes.txt", "config.json"]
+    # All of them, where they are skipped.
+    (drive / "0000000002.jpg").unlink()
+    (drive / "0000000003_cam.txt").write_text("1,2,3")
+    (drive / "0000000004_cam.txt").write_text("nan,0,1,0,5,6,0,0,1")
+    line = error_of(*flags, "--on_bad_example=skip", "--max_bad_fraction=0.4")
+    assert line.startswith("error: 4 of 8 examples are damaged, more than max_bad_fraction=0.4; bad_examples.txt lists")
+    listed = (run / "bad_examples.txt").read_text()
+    for text in (
+        f"drive 0000000001: {strip} is damaged: expected a whole JPEG image, found ",
+        f"drive 0000000002: {drive}/0000000002.jpg not found, though a list of examples names it\n",
+        f"drive 0000000003: {drive}/0000000003_cam.txt: expected nine comma-separated numbers, found '1,2,3'\n",
+        f"drive 0000000004: {drive}/0000000004_cam.txt: expected finite numbers",
+    ):
+        assert text in listed
+    assert len(listed.splitlines()) == 4
+    assert (run / "notes.txt").read_text() == "mine"
+    assert not list(run.glob("model*"))
 
 
 def test_an_earlier_run_is_not_written_over(dataset_dir, tmp_path):
@@ -164,3 +184,6 @@ def test_checkpoints_that_cannot_be_used_are_named(dataset_dir, tmp_path):
     assert f"no checkpoint in {tmp_path / 'run'}" in error_of(*flags, "--continue_train")
     assert "model-7 not found" in error_of(*flags, f"--init_checkpoint_file={tmp_path / 'model-7'}")
     assert not os.path.exists(tmp_path / "run")
+    # A file in place of the folder.
+    flags = (f"--dataset_dir={dataset_dir}", f"--checkpoint_dir={dataset_dir}/train.txt/run", *SIZE)
+    assert "train.txt/run: expected a folder of checkpoints, found: Not a directory" in error_of(*flags)
