@@ -11,7 +11,6 @@ from formatted_data import write_formatted_data
 from sfmlearner_tf import Batch, TrainConfig
 from sfmlearner_tf.data import batches
 from sfmlearner_tf.data.formatted import Example, read_split, write_example
-from sfmlearner_tf.errors import UserError
 
 
 @pytest.fixture(scope="module")
