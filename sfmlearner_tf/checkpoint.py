@@ -75,7 +75,9 @@ def read_scalar(path: str, name: str, default: float) -> float:
     except _READ_ERRORS as error:
         raise UserError(f"checkpoint {path} is damaged: {first_line(error)}") from None
     if np.size(value) != 1 or np.asarray(value).dtype.kind not in "fiu" or not np.isfinite(value):
-        raise UserError(f"checkpoint {path}: expected {name} to be one finite number, found {reprlib.repr(value)}")
+        raise UserError(
+            f"checkpoint {path}: expected {name} to be one finite number, found {reprlib.repr(np.asarray(value).tolist())}"
+        )
     return np.asarray(value).item()
 
 

@@ -246,7 +246,7 @@ def test_one_number_is_read(tmp_path):
     [
         (np.float32(np.nan), "expected train_op/min_disp to be one finite number, found nan"),
         (np.float32(np.inf), "expected train_op/min_disp to be one finite number, found inf"),
-        (np.float32([0.01, 0.1]), "expected train_op/min_disp to be one finite number, found array"),
+        (np.float32([0.01, 0.1]), "expected train_op/min_disp to be one finite number, found [0."),
         ("0.01", "expected train_op/min_disp to be one finite number, found b'0.01'"),
         (np.float32(-0.01), "expected train_op/min_disp to be above 0, found -0.01"),
         (np.float32(0), "expected train_op/min_disp to be above 0, found 0"),
