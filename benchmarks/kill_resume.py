@@ -1,19 +1,21 @@
-"""Kills training with signal 9 at random moments, lets it go on, and counts how often it ends as if undisturbed.
+"""Kills one training run again and again with signal 9, lets it go on each time, and compares its end with the end of
+an undisturbed run, bit for bit: weights, Adam's moments, step and place in the data.
 
-    python benchmarks/kill_resume.py --trials=20
+    python benchmarks/kill_resume.py --kills=200 --steps=2000
 
-Every second trial waits for a save and strikes there. Prints each trial and how many ended in the same bits: weights,
-Adam's moments, step and place in the data. Exit status 1 where one did not.
+It is the real training command with a small depth network, on small pictures, so that a kill costs some ten seconds;
+--release_networks takes the release's. A quarter of the kills come while the command starts, the others spread over the
+steps, half of them while it saves. Exit status 1 where the bits differ.
 """
 
 from __future__ import annotations
 
-import os
 import random
 import subprocess
 import sys
 import tempfile
 import time
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
@@ -24,102 +26,104 @@ from tqdm import tqdm
 from kitti_eval import command
 from sfmlearner_tf.errors import UserError
 
-_TRIALS = flags.DEFINE_integer("trials", 20, "Runs that are killed.", lower_bound=1)
-_STEPS = flags.DEFINE_integer("steps", 20, "Steps of each run; it saves every fifth.", lower_bound=6)
+_KILLS = flags.DEFINE_integer("kills", 20, "How often the run is killed.", lower_bound=1)
+_STEPS = flags.DEFINE_integer("steps", 200, "Steps of the run; it saves every fifth.", lower_bound=6)
 _SEED = flags.DEFINE_integer("seed", 0, "Decides the moments.")
+_RELEASE_NETWORKS = flags.DEFINE_bool("release_networks", False, "Train the release's networks, not small ones.")
+
+_SMALL_TRAIN = Path(__file__).resolve().parents[1] / "tests" / "small_train.py"
 
 
 def main() -> None:
     moments = random.Random(_SEED.value)
     with tempfile.TemporaryDirectory() as folder:
-        data = Path(folder, "data")
+        data, run, undisturbed = (Path(folder, name) for name in ("data", "run", "undisturbed"))
         write_examples(data)
-        whole = Path(folder, "whole")
-        process = start(data, whole)
-        begun = wait_for_start(process)
-        wait_for_end(process)
-        seconds = time.monotonic() - begun
-        expected = read_tensors(whole)
-        same, in_saves = 0, 0
-        for trial in tqdm(range(_TRIALS.value), unit="trial", disable=None):
-            run = Path(folder, f"trial-{trial}")
-            moment = kill_once(data, run, moments, seconds, in_save=trial % 2 == 1)
-            in_saves += any(run.glob(".writing-*"))
-            finish(data, run)
-            equal = is_same(expected, read_tensors(run))
-            same += equal
-            tqdm.write(f"trial {trial + 1}: {moment}; {'same bits' if equal else 'OTHER BITS'}")
-            for file in run.glob("model*"):
-                file.unlink()
-    print(f"{same} of {_TRIALS.value} ended in the same bits, {in_saves} of them were killed while they wrote")
-    if same < _TRIALS.value:
-        raise UserError("a run that was killed and went on ended in other bits than the undisturbed one")
+        process = start(data, undisturbed)
+        seconds_to_start = wait_for_start(process)
+        finish(process)
+        struck: Counter[str] = Counter()
+        for number in tqdm(range(_KILLS.value), unit="kill", disable=None):
+            process = start(data, run)
+            step = number * _STEPS.value // _KILLS.value
+            moment = strike(process, run, moments, step, seconds_to_start)
+            struck["after its end" if process.poll() is not None else moment] += 1
+            process.kill()
+            process.communicate()
+        finish(start(data, run))
+        print(f"killed: {', '.join(f'{count} times {moment}' for moment, count in sorted(struck.items()))}")
+        compare(read_tensors(undisturbed), read_tensors(run))
+    print(f"after {_KILLS.value} kills the {_STEPS.value} steps ended in the same bits")
 
 
-def start(data: Path, run: Path, *more: str) -> subprocess.Popen:
+def start(data: Path, run: Path) -> subprocess.Popen:
+    """Starts the command; a run that has saved goes on."""
     options = {
         "dataset_dir": data,
         "checkpoint_dir": run,
         "img_height": 32,
-        "img_width": 64,
-        "batch_size": 2,
+        "img_width": 32,
+        "batch_size": 1,
+        "num_scales": 1,
         "save_latest_freq": 5,
         "val_freq": 0,
         "max_steps": _STEPS.value + 1,
+        "continue_train": str(any(run.glob("model*.index"))).lower(),
     }
-    arguments = [f"--{name}={value}" for name, value in options.items()]
-    environment = {**os.environ, "PYTHONUNBUFFERED": "1"}
+    program = ["-m", "sfmlearner_tf.train"] if _RELEASE_NETWORKS.value else [str(_SMALL_TRAIN)]
     return subprocess.Popen(
-        [sys.executable, "-m", "sfmlearner_tf.train", *arguments, *more],
-        env=environment,
+        [sys.executable, "-u", *program, *(f"--{name}={value}" for name, value in options.items())],
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
     )
 
 
-def kill_once(data: Path, run: Path, moments: random.Random, seconds: float, in_save: bool) -> str:
-    """Starts a run and kills it; says when."""
-    process = start(data, run)
-    begun = wait_for_start(process)
-    if in_save:
-        for _ in range(moments.randint(1, _STEPS.value // 5)):
-            wait_for_save(process, run)
-        time.sleep(moments.uniform(0, 0.6))
-    else:
-        time.sleep(moments.uniform(0, seconds))
-    alive = process.poll() is None
-    process.kill()
-    process.communicate()
-    return f"{'killed' if alive else 'had ended'} {time.monotonic() - begun:.1f} s after its start"
+def strike(process: subprocess.Popen, run: Path, moments: random.Random, step: int, seconds_to_start: float) -> str:
+    """Returns when the process is to be killed, and says what it may be doing.
+
+    Unless that is while it starts, it is soon after the `step` was saved.
+    """
+    kind = moments.random()
+    if kind < 0.25:
+        time.sleep(moments.uniform(0, 1.5 * seconds_to_start))  # so that it also comes while the step is compiled
+        return "while it started"
+    while find_saved_step(run) <= step and process.poll() is None:
+        time.sleep(0.02)
+    if kind < 0.625:
+        time.sleep(moments.uniform(0, 0.5))
+        return "at any moment"
+    while not any(run.glob(".writing-*")) and process.poll() is None:
+        time.sleep(0.001)
+    time.sleep(moments.uniform(0, 0.05))
+    return "around a save"
 
 
 def wait_for_start(process: subprocess.Popen) -> float:
-    """Returns when the first step begins: the time of a monotonic clock."""
+    """How many seconds it takes the process, just begun, to come to where its steps begin."""
     assert process.stdout is not None
+    begun = time.monotonic()
     for line in process.stdout:
         if " from step " in line:
             break
-    return time.monotonic()
+    return time.monotonic() - begun
 
 
-def wait_for_save(process: subprocess.Popen, run: Path) -> None:
-    """Returns when the next save begins, or the process has ended."""
-    for present in (False, True):
-        while any(run.glob(".writing-*")) != present and process.poll() is None:
-            time.sleep(0.002)
-
-
-def wait_for_end(process: subprocess.Popen) -> None:
+def finish(process: subprocess.Popen) -> None:
     """Raises UserError where the run fails."""
     output, _ = process.communicate()
     if process.returncode:
         raise UserError(f"a run failed: {output}")
 
 
-def finish(data: Path, run: Path) -> None:
-    """Lets a run that was killed go on; before its first save it starts anew."""
-    wait_for_end(start(data, run, *(["--continue_train"] if any(run.glob("model*.index")) else [])))
+def find_saved_step(run: Path) -> int:
+    """The step of the newest checkpoint, 0 where there is none or one takes the place of another right now."""
+    from sfmlearner_tf.checkpoint import GLOBAL_STEP, read_scalar
+
+    try:
+        return int(read_scalar(str(run / "model.latest"), GLOBAL_STEP, 0))
+    except UserError:
+        return 0
 
 
 def read_tensors(run: Path) -> dict[str, np.ndarray]:
@@ -129,22 +133,23 @@ def read_tensors(run: Path) -> dict[str, np.ndarray]:
     return {name: reader.get_tensor(name) for name in reader.get_variable_to_shape_map()}
 
 
-def is_same(expected: dict[str, np.ndarray], found: dict[str, np.ndarray]) -> bool:
-    return expected.keys() == found.keys() and all(
-        expected[name].tobytes() == found[name].tobytes() for name in expected
-    )
+def compare(expected: dict[str, np.ndarray], found: dict[str, np.ndarray]) -> None:
+    """Raises UserError where a tensor is another one."""
+    differing = [name for name in expected if name not in found or expected[name].tobytes() != found[name].tobytes()]
+    if differing or len(found) != len(expected):
+        raise UserError(f"the run that was killed ended in other bits: {', '.join(differing)}")
 
 
 def write_examples(folder: Path) -> None:
-    """Formatted data of eight examples of random pictures."""
+    """Formatted data of 40 examples of random pictures."""
     from sfmlearner_tf.data.formatted import Example, write_example
 
     pixels = np.random.RandomState(0)
-    examples = [Example("pictures", f"{number:010d}") for number in range(8)]
+    examples = [Example("pictures", f"{number:010d}") for number in range(40)]
     for example in examples:
-        coarse = [Image.fromarray(pixels.randint(0, 256, (4, 8, 3), np.uint8)) for _ in range(3)]
-        frames = [image.resize((64, 32), Image.Resampling.BICUBIC) for image in coarse]
-        write_example(str(folder), example, frames, (40.0, 40.0, 32.0, 16.0))
+        coarse = [Image.fromarray(pixels.randint(0, 256, (4, 4, 3), np.uint8)) for _ in range(3)]
+        frames = [image.resize((32, 32), Image.Resampling.BICUBIC) for image in coarse]
+        write_example(str(folder), example, frames, (20.0, 20.0, 16.0, 16.0))
     (folder / "train.txt").write_text("".join(f"{example.folder} {example.frame}\n" for example in examples))
 
 

@@ -71,14 +71,13 @@ def read_scalar(path: str, name: str, default: float) -> float:
     """
     reader = _open(path)
     try:
-        value = reader.get_tensor(name) if reader.has_tensor(name) else np.asarray(default)
+        value = np.asarray(reader.get_tensor(name) if reader.has_tensor(name) else default)
     except _READ_ERRORS as error:
         raise UserError(f"checkpoint {path} is damaged: {first_line(error)}") from None
-    if np.size(value) != 1 or np.asarray(value).dtype.kind not in "fiu" or not np.isfinite(value):
-        raise UserError(
-            f"checkpoint {path}: expected {name} to be one finite number, found {reprlib.repr(np.asarray(value).tolist())}"
-        )
-    return np.asarray(value).item()
+    if value.size != 1 or value.dtype.kind not in "fiu" or not np.isfinite(value):
+        found = reprlib.repr(value.tolist())
+        raise UserError(f"checkpoint {path}: expected {name} to be one finite number, found {found}")
+    return value.item()
 
 
 def read_min_disp(path: str, default: float) -> float:
