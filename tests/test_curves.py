@@ -43,7 +43,7 @@ def test_a_file_that_is_no_csv_of_numbers_is_named(tmp_path, content):
 
 @pytest.mark.filterwarnings("ignore:overflow")
 def test_numbers_beyond_measure_do_no_harm(tmp_path):
-    (tmp_path / CSV_NAME).write_text("step,total,$\\frac\n1,nan,1\n2,inf,1\n-inf,1,1\nnan,1,1\n1e999,1,1\n3,2.5,1\n")
+    (tmp_path / CSV_NAME).write_text("step,total,$\\frac$\n1,nan,1\n2,inf,1\n-inf,1,1\nnan,1,1\n1e999,1,1\n3,2.5,1\n")
     curves = Curves(str(tmp_path), last_step=20)
     assert [row["step"] for row in curves.rows] == [1, 2, 3]
     assert curves.best("total") == 2.5

@@ -216,6 +216,7 @@ def test_damaged_files_are_left_out_and_named(dataset_dir, kitti_dir, tmp_path, 
     ):
         assert len([line for line in printed if name in line]) == 1, name
     assert all(line.startswith("warning: validation leaves out ") for line in printed)
+    assert len([line for line in printed if "expected a name such as date/drive/image_02/data/0" in line]) == 3
     # What is left is measured as if it were all there is.
     whole = Validator(config_for(dataset_dir), learner, read_split(str(dataset_dir), "val")[:1]).measure()
     np.testing.assert_allclose(found["total"], whole["total"], rtol=1e-5)
