@@ -5,6 +5,9 @@ from pathlib import Path
 
 import pytest
 
+# Tests run beside each other, and threads of OpenBLAS that wait for work would take the time of the others.
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+
 
 @pytest.fixture(scope="session")
 def shared() -> Path:

@@ -57,6 +57,15 @@ def test_no_pixel_and_unequal_shapes_are_refused():
         compute_depth_errors(np.ones(2), np.ones(3))
 
 
+def test_ratios_at_the_thresholds_do_not_count():
+    errors = compute_depth_errors(np.array([4.0, 25.0, 64.0]), np.array([5.0, 16.0, 125.0]))
+    assert (errors.a1, errors.a2, errors.a3) == pytest.approx((0, 1 / 3, 2 / 3))
+
+
+def test_the_limits_are_those_of_the_paper():
+    np.testing.assert_array_equal(scale_and_clip(np.ones(2), np.array([1e-9, 500.0]), scale=1), [1e-3, 80])
+
+
 def test_the_limits_act_after_the_scale():
     gt, pred = np.array([10.0, 40.0, 79.0]), np.array([0.1, 0.4, 2.0])
     assert compute_median_scale(gt, pred) == pytest.approx(100)
@@ -89,8 +98,8 @@ def test_depths_at_the_limits_do_not_count():
 
 
 def test_d1_all_needs_three_pixels_and_five_percent():
-    gt = np.array([10.0, 100.0, 100.0, 10.0])
-    assert compute_d1_all(gt, gt + np.array([2.9, 4.9, 5.0, 3.0])) == 50
+    gt = np.array([10.0, 100.0, 100.0, 10.0, 10.0])
+    assert compute_d1_all(gt, gt + np.array([2.9, 4.9, 5.0, 3.0, -9.0])) == pytest.approx(60)
 
 
 def test_means_count_images_equally():

@@ -135,3 +135,24 @@ def test_translation_error_by_hand():
     pred = np.array([[1.0, 0, 2], [1, 0, -2]])
     error = np.sqrt(2 * (0.8**2 + 0.4**2)) / np.sqrt(8)
     assert pose_metrics.compute_translation_error(gt, pred) == pytest.approx(error)
+
+
+def test_segments_have_the_lengths_of_the_benchmark():
+    """Of 811 frames a metre apart; a segment ends at the first frame beyond its length, so it is one metre longer."""
+    path = chain_motions(pose_vectors_to_matrices(np.tile([0, 0, 1.0, 0, 0, 0], (810, 1))))
+    swerved = path.copy()
+    swerved[:, 0, 3] = np.arange(811) ** 2 * 1e-3
+    errors = pose_metrics.compute_segment_errors(path, swerved)
+    assert list(errors) == [100, 200, 300, 400, 500, 600, 700, 800]
+    for length, row in errors.items():
+        starts = np.arange(0, 810 - length, 10)
+        offsets = ((starts + length + 1) ** 2 - starts**2) * 1e-3
+        assert row.segments == len(starts)
+        assert row.t_err_percent == pytest.approx(100 * np.mean(offsets) / length)
+
+
+def test_angles_about_every_axis():
+    vectors = np.zeros((9, 6))
+    vectors[:, 3:] = np.repeat(np.eye(3), 3, axis=0) * np.tile([0.1, -0.7, 2.0], 3)[:, np.newaxis]
+    angles = pose_metrics.compute_angles(pose_vectors_to_matrices(vectors))
+    np.testing.assert_allclose(angles, np.tile([0.1, 0.7, 2.0], 3), rtol=1e-9)

@@ -226,3 +226,15 @@ def test_poses_and_times_must_be_equally_many(tmp_path):
     (tmp_path / "sequences" / "03" / "times.txt").write_text("0\n0.1\n")
     with pytest.raises(UserError, match=r"03.txt: expected 2 poses, one per time in .*times.txt, found 1"):
         snippets.read_sequence(tmp_path, "03")
+
+
+def test_mean_path_by_hand():
+    """Of two sequences with one and two snippets: each snippet counts the same."""
+    poses = np.tile(np.eye(4), (3, 3, 1, 1))
+    poses[:, :, :3, 3] = [
+        [[0, 0, 0], [1, 10, 100], [2, 20, 200]],
+        [[0, 0, 0], [4, 40, 400], [5, 50, 500]],
+        [[0, 0, 0], [4, 10, 700], [8, 80, 800]],
+    ]
+    mean = snippets.compute_mean_positions([poses[:1], poses[1:]])
+    np.testing.assert_allclose(mean, [[0, 0, 0], [3, 20, 400], [5, 50, 500]])
