@@ -23,7 +23,7 @@ MIN_DISP = "train_op/min_disp"
 LR_DECAY_STEP = "train_op/lr_decay_step"
 SUFFIXES = (".data-00000-of-00001", ".index")
 # What TensorFlow's reader raises for a damaged file, depending on where the damage is.
-_READ_ERRORS = (tf.errors.OpError, RuntimeError, ValueError, IndexError)
+_READ_ERRORS = (tf.errors.OpError, RuntimeError, ValueError, IndexError, MemoryError)
 
 
 def restore(path: str, required: Mapping[str, tf.Variable], optional: Mapping[str, tf.Variable] | None = None) -> bool:

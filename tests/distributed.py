@@ -1,6 +1,8 @@
 """Trains on one device and on two, side by side, and prints how far apart they end; started by test_distribution.py.
 
-python tests/distributed.py recommended true
+    python tests/distributed.py recommended true
+
+The first word is the preset, the second says whether XLA compiles; a third, "small", takes a small depth network.
 """
 
 from __future__ import annotations
@@ -9,14 +11,21 @@ import json
 import sys
 
 import numpy as np
+import pytest
 import tensorflow as tf
 
+import small_network
+import small_train
 from sfmlearner_tf import Batch, SfMLearner, TrainConfig, distribution
 
 STEPS = 10
 
 
-def main(preset: str, jit_compile: str) -> None:
+def main(preset: str, jit_compile: str, network: str = "") -> None:
+    if network == "small":
+        # Without batch normalisation over a part of the batch.
+        small_network.SmallNet = small_network.SteadyNet
+        small_train.use_small_network(pytest.MonkeyPatch())
     cpu = tf.config.list_physical_devices("CPU")[0]
     tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
     size = {"batch_size": 4, "img_height": 64, "img_width": 96, "num_scales": 2}

@@ -23,3 +23,10 @@ class SmallNet(Network):
     @classmethod
     def from_train_config(cls, config):
         return cls(config.seed, dtype=config.dtype_policy)
+
+
+class SteadyNet(SmallNet):
+    """The same in training as in use."""
+
+    def call(self, images, training=None):
+        return super().call(images, training=False)

@@ -112,6 +112,7 @@ def test_a_file_with_masks_loads_without_them(pose_model):
         np.testing.assert_array_equal(variable, learner.release_variables()[name])
 
 
+@pytest.mark.usefixtures("small_depth_network")
 def test_optimiser_and_step_come_back(tmp_path):
     learner, other = (SfMLearner(dataclasses.replace(CONFIG, num_scales=1)) for _ in range(2))
     batch = (random_images(3), random_images(6), np.float32([[[20, 0, 16], [0, 20, 16], [0, 0, 1]]]))
@@ -275,9 +276,14 @@ def test_other_readers_tell_damage_too(tmp_path, read):
     path = save(tmp_path, small_variables())
     with pytest.raises(UserError, match="model-4 not found"):
         read(str(tmp_path / "model-4"))
-    (tmp_path / "model-3.index").write_text("not a checkpoint")
-    with pytest.raises(UserError, match="model-3 is damaged"):
-        read(path)
+    index = tmp_path / "model-3.index"
+    content = index.read_bytes()
+    # The last 48 bytes: where two blocks are and how long, here 2^62 bytes, and the mark of the format.
+    promise = (2 * (b"\0" + b"\xff" * 8 + b"\x3f")).ljust(40, b"\0") + content[-8:]
+    for damaged in (b"not a checkpoint", content[:-48] + promise):
+        index.write_bytes(damaged)
+        with pytest.raises(UserError, match="model-3 is damaged"):
+            read(path)
 
 
 def test_what_cannot_be_written_is_an_os_error_of_one_line(tmp_path):

@@ -47,18 +47,19 @@ def noise(seed):
     return np.random.RandomState(seed).randint(0, 256, (32, 64, 3)).astype(np.uint8)
 
 
+@pytest.mark.usefixtures("small_depth_network")
 def test_frames_that_stand_still(tmp_path, capsys):
     write_frames(tmp_path, [[noise(seed)] * 3 for seed in range(40)])
     run = trainer(tmp_path, tmp_path / "checkpoints", learning_rate=1e-8, max_steps=14)
-    for scale in range(1, 5):  # networks that see nothing
-        scale_weights(run, f"depth_net/disp{scale}/weights", 0)
-    scale_weights(run, "pose_exp_net/pose/pred/weights", 0)
+    for name in ("depth_net/disp/weights", "pose_exp_net/pose/pred/weights"):  # networks that see nothing
+        scale_weights(run, name, 0)
     run.run()
     found = warnings(capsys)
     assert "depth is constant over the image" in found
     assert "the camera does not move" in found
 
 
+@pytest.mark.usefixtures("small_depth_network")
 def test_identical_frames_raise_the_alarm_from_the_start(tmp_path, capsys):
     write_frames(tmp_path, [[noise(seed)] * 3 for seed in range(40)])
     trainer(tmp_path, tmp_path / "checkpoints", watch_after=500, max_steps=12).run()
@@ -67,6 +68,7 @@ def test_identical_frames_raise_the_alarm_from_the_start(tmp_path, capsys):
     assert line.endswith("(identical_frames)")
 
 
+@pytest.mark.usefixtures("small_depth_network")
 def test_exploding_poses(tmp_path, capsys):
     write_formatted_data(tmp_path, count=40)
     trainer(tmp_path, tmp_path / "warned", learning_rate=0.1, max_steps=14).run()
@@ -109,6 +111,7 @@ def test_depth_upside_down(tmp_path):
         run.run()
 
 
+@pytest.mark.usefixtures("small_depth_network")
 def test_masks_that_explain_nothing(tmp_path, capsys):
     write_formatted_data(tmp_path, count=40)
     run = trainer(tmp_path, tmp_path / "checkpoints", learning_rate=0.003, explain_reg_weight=1e-6, max_steps=18)
@@ -116,6 +119,7 @@ def test_masks_that_explain_nothing(tmp_path, capsys):
     assert "the explainability masks are " in warnings(capsys)
 
 
+@pytest.mark.usefixtures("small_depth_network")
 def test_exploding_gradient(tmp_path, capsys):
     """The poses are damaged after step 20, as by one update that is far too large, and the gradient stays large."""
     write_formatted_data(tmp_path, count=40)

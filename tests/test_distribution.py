@@ -14,7 +14,7 @@ from sfmlearner_tf.errors import UserError
 @pytest.fixture(scope="module")
 def two_devices():
     """With masks, and with means over what is in view, whose normalisers depend on the whole batch."""
-    command = [sys.executable, str(Path(__file__).with_name("distributed.py")), "recommended", "false"]
+    command = [sys.executable, str(Path(__file__).with_name("distributed.py")), "recommended", "false", "small"]
     result = subprocess.run(command, capture_output=True, text=True, check=False)
     assert result.returncode == 0, result.stderr
     return json.loads(result.stdout.splitlines()[-1])

@@ -1,7 +1,6 @@
 import dataclasses
 import gc
 import inspect
-import weakref
 
 import numpy as np
 import pytest
@@ -13,11 +12,18 @@ from sfmlearner_tf import Batch, SfMLearner, TrainConfig, checkpoint
 from sfmlearner_tf.checkpoint_folder import CheckpointFolder
 from sfmlearner_tf.errors import UserError
 from sfmlearner_tf.losses.term import add_up
+from small_network import SteadyNet
 
 
 @pytest.fixture(scope="module")
 def golden():
     return dict(np.load(FOLDER / "parity_64x192_seq5.npz"))
+
+
+@pytest.fixture
+def steady_depth_network(small_depth_network, monkeypatch):
+    """A small depth network that is the same in training, as the release's are."""
+    monkeypatch.setattr("sfmlearner_tf.networks.disp_net.SmallNet", SteadyNet)
 
 
 def batch_of(batch_size, height, width, num_sources):
@@ -35,21 +41,26 @@ def test_public_names():
         assert inspect.getdoc(getattr(sfmlearner_tf, name)), f"{name} has no docstring"
 
 
+def count_graphs():
+    """Those of functions."""
+    gc.collect()
+    return sum(type(found).__name__ == "FuncGraph" for found in gc.get_objects())
+
+
+@pytest.mark.usefixtures("small_depth_network")
 def test_memory_is_free_once_the_learner_is_gone():
     """A graph that outlives its learner holds all its weights and moments."""
+    before = count_graphs()
     options = {"explain_reg_weight": 0.2, "ssim_weight": 0.5, "smoothness": "edge_aware"}
     learner = SfMLearner(TrainConfig(num_scales=2, **options))
-    batch = Batch(*map(tf.constant, batch_of(2, 32, 64, 2)))
-    function = tf.function(learner.compute_gradients)
-    graph = weakref.ref(function.get_concrete_function(batch).graph)
-    assert graph() is not None
-    del learner, function
-    gc.collect()
-    assert graph() is None
+    learner.train_step(*batch_of(2, 32, 64, 2))
+    assert count_graphs() > before
+    del learner
+    assert count_graphs() <= before
 
 
-@pytest.mark.parametrize(("height", "width", "seq_length"), [(32, 32, 3), (45, 70, 7)])
-def test_forward_and_training_at_any_size(height, width, seq_length):
+def test_forward_and_training_at_any_size():
+    height, width, seq_length = 45, 70, 7
     config = TrainConfig(
         batch_size=2, img_height=height, img_width=width, seq_length=seq_length, explain_reg_weight=0.2
     )
@@ -78,9 +89,11 @@ def test_predictions_are_those_of_forward(golden):
     np.testing.assert_allclose(learner.predict_pose(golden["tgt"], golden["src"]), out["poses"], atol=1e-9)
 
 
-def test_training_step_compiles_under_xla_and_agrees(golden):
-    batch = (golden["tgt"], golden["src"], golden["intrinsics"])
-    plain, compiled = (golden_learner(golden, 0.2, num_scales=2, jit_compile=jit) for jit in (False, True))
+def test_training_step_compiles_under_xla_and_agrees(monkeypatch):
+    # The code need not be fast, and to make it so takes most of the time.
+    monkeypatch.setenv("XLA_FLAGS", "--xla_backend_optimization_level=0")
+    batch, options = batch_of(2, 32, 64, 2), {"explain_reg_weight": 0.2, "num_scales": 2}
+    plain, compiled = (SfMLearner(TrainConfig(jit_compile=jit, **options)) for jit in (False, True))
     for _ in range(2):
         expected, found = plain.train_step(*batch), compiled.train_step(*batch)
         for name, value in expected.items():
@@ -90,17 +103,21 @@ def test_training_step_compiles_under_xla_and_agrees(golden):
 def test_same_seed_same_training(golden):
     batch = (golden["tgt"], golden["src"], golden["intrinsics"])
     config = TrainConfig(batch_size=2, img_height=64, img_width=192, seq_length=5, num_scales=1)
-    first, second = SfMLearner(config), SfMLearner(config)
-    for _ in range(2):
-        losses = first.train_step(*batch)["total"], second.train_step(*batch)["total"]
-        np.testing.assert_array_equal(*losses)
+    learner, other = SfMLearner(config), SfMLearner(config)
+    first = [learner.train_step(*batch)["total"] for _ in range(2)]
+    # With the graph that is there, for its making takes as long as the rest of this test.
+    for name, variable in learner.state().items():
+        variable.assign(other.state()[name])
+    np.testing.assert_array_equal([learner.train_step(*batch)["total"] for _ in range(2)], first)
 
 
-def test_fewer_scales():
-    config = TrainConfig(batch_size=1, img_height=32, img_width=32, num_scales=2)
+@pytest.mark.usefixtures("small_depth_network")
+@pytest.mark.parametrize("num_scales", [2, 4])
+def test_scales_of_the_smallest_images(num_scales):
+    config = TrainConfig(batch_size=1, img_height=32, img_width=32, num_scales=num_scales, explain_reg_weight=0.2)
     learner = SfMLearner(config)
     out = learner.forward(*batch_of(1, 32, 32, 2))
-    assert len(out["depth"]) == len(out["projected"]) == 2
+    assert len(out["depth"]) == len(out["projected"]) == len(out["masks"]) == num_scales
     assert np.isfinite(learner.train_step(*batch_of(1, 32, 32, 2))["total"])
 
 
@@ -113,6 +130,7 @@ def test_images_must_be_uint8():
         learner.forward(target, sources[..., :3], intrinsics)
 
 
+@pytest.mark.usefixtures("small_depth_network")
 def test_the_learning_rate_drops_once():
     options = {"lr_decay_after": 0.5, "lr_decay_factor": 0.1}
     config = TrainConfig(img_height=32, img_width=64, num_scales=1, max_steps=4, **options)
@@ -160,9 +178,10 @@ def test_the_rate_drops_by_steps_and_stays_down(tmp_path):
         assert rates(longer, (saved_at + 1, 2001)) == expected
 
 
-def test_the_step_in_two_equals_the_step(golden):
-    batch = Batch(golden["tgt"], golden["src"], golden["intrinsics"])
-    whole, parts = (golden_learner(golden, 0.2, num_scales=1) for _ in range(2))
+@pytest.mark.usefixtures("steady_depth_network")
+def test_the_step_in_two_equals_the_step():
+    batch = Batch(*map(tf.constant, batch_of(2, 32, 64, 2)))
+    whole, parts = (SfMLearner(TrainConfig(explain_reg_weight=0.2, num_scales=1)) for _ in range(2))
     for _ in range(2):
         expected = whole.train_step(batch)
         before = {name: variable.numpy() for name, variable in parts.state().items()}
@@ -221,16 +240,17 @@ def test_initial_disparity():
         np.testing.assert_allclose(1 / learner.predict_depth(image), 0.5, rtol=0.2)
 
 
+@pytest.mark.usefixtures("steady_depth_network")
 def test_an_anchor_holds_depth(tmp_path):
     path = SfMLearner(TrainConfig(seed=1)).save(str(tmp_path))
     batch = batch_of(2, 32, 64, 2)
 
     def depth_changes(**options):
         """By how much log depth is another after some steps."""
-        learner = SfMLearner(TrainConfig(learning_rate=0.003, num_scales=1, **options))
+        learner = SfMLearner(TrainConfig(learning_rate=0.01, num_scales=1, **options))
         learner.restore(path)
         before = np.log(learner.predict_depth(batch[0]))
-        losses = [learner.train_step(*batch) for _ in range(8)]
+        losses = [learner.train_step(*batch) for _ in range(12)]
         return np.abs(np.log(learner.predict_depth(batch[0])) - before).mean(), losses
 
     free, _ = depth_changes()

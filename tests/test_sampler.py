@@ -93,9 +93,9 @@ def test_equals_numpy_everywhere(kernel, size, seed, spread, whole):
 
 def test_gradient_equals_finite_differences():
     random = np.random.RandomState(0)
-    images = tf.constant(random.normal(size=(2, 5, 6, 3)))
-    whole = np.stack([random.randint(-1, 6, (2, 4, 4)), random.randint(-1, 5, (2, 4, 4))], axis=-1)
-    coords = tf.constant(whole + random.uniform(0.1, 0.9, (2, 4, 4, 2)))
+    images = tf.constant(random.normal(size=(2, 5, 6, 2)))
+    whole = np.stack([random.randint(-1, 6, (2, 3, 4)), random.randint(-1, 5, (2, 3, 4))], axis=-1)
+    coords = tf.constant(whole + random.uniform(0.1, 0.9, (2, 3, 4, 2)))
     analytic, numeric = tf.test.compute_gradient(bilinear_sampler, [images, coords])
     for ours, theirs in zip(analytic, numeric):
         np.testing.assert_allclose(ours, theirs, atol=1e-6)

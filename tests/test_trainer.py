@@ -28,6 +28,7 @@ def trainer(dataset_dir, checkpoint_dir, **options):
     )
 
 
+@pytest.mark.usefixtures("small_depth_network")
 def test_resumed_training_equals_uninterrupted(dataset_dir, tmp_path, capsys):
     whole = trainer(dataset_dir, tmp_path / "whole", max_steps=4)
     whole.run()
@@ -41,10 +42,22 @@ def test_resumed_training_equals_uninterrupted(dataset_dir, tmp_path, capsys):
     # An epoch is two steps: one file for each, and the newest under its own name.
     names = sorted(path.stem for path in (tmp_path / "parts").glob("*.index"))
     assert names == ["model-2", "model.latest"]
-    assert "DispNet: 31,596,900 parameters\nPoseExpNet: 1,590,668 parameters\n" in capsys.readouterr().out
     finished = trainer(dataset_dir, tmp_path / "parts", max_steps=4, continue_train=True)
     finished.run()
     assert "nothing to do: step 3 is reached" in capsys.readouterr().out
+
+
+@pytest.mark.usefixtures("small_depth_network")
+def test_checkpoints_that_cannot_be_used_are_named(dataset_dir, tmp_path):
+    run = tmp_path / "run"
+    for folder, options, message in (
+        (run, {"continue_train": True}, f"no checkpoint in {run}"),
+        (run, {"init_checkpoint_file": str(run / "model-7")}, "model-7 not found"),
+        (dataset_dir / "train.txt" / "run", {}, "txt/run: expected a folder of checkpoints, found: Not a directory"),
+    ):
+        with pytest.raises(UserError, match=message):
+            trainer(dataset_dir, folder, **options)
+    assert not run.exists()
 
 
 @pytest.mark.usefixtures("small_depth_network")

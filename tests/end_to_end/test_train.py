@@ -82,7 +82,9 @@ def start_small(*flags: str) -> subprocess.Popen:
 
 
 def test_the_release_s_networks_train(dataset_dir, tmp_path):
-    flags = (f"--dataset_dir={dataset_dir}", f"--checkpoint_dir={tmp_path / 'run'}", *SIZE)
+    """Also on the smallest images."""
+    write_formatted_data(dataset_dir, count=1, width=32)
+    flags = (f"--dataset_dir={dataset_dir}", f"--checkpoint_dir={tmp_path / 'run'}", *SIZE, "--img_width=32")
     result = train(*flags, "--batch_size=1", "--num_scales=1", "--val_freq=0", "--max_steps=2")
     assert result.returncode == 0, result.stderr
     assert "DispNet: 31,596,900 parameters\nPoseExpNet: 1,590,668 parameters\n" in result.stdout
@@ -129,10 +131,8 @@ def test_mistakes_in_flags(dataset_dir, tmp_path):
     assert "--preset=fast: value should be one of <release|recommended>" in error_of("--preset=fast")
 
 
-def test_missing_and_empty_lists_are_named(dataset_dir, tmp_path):
+def test_a_missing_list_is_named(tmp_path):
     assert f"{tmp_path}/train.txt: expected a list of examples; No such file" in error_of(f"--dataset_dir={tmp_path}")
-    (dataset_dir / "train.txt").write_text("")
-    assert f"{dataset_dir}/train.txt: expected a line" in error_of(f"--dataset_dir={dataset_dir}")
 
 
 def test_damaged_examples_are_named(dataset_dir, tmp_path):
@@ -179,11 +179,7 @@ def test_strips_of_another_width_are_named(dataset_dir, tmp_path):
     assert "expected a strip of 3 frames of 96x32, 288x32 pixels, found 192x32" in line
 
 
-def test_checkpoints_that_cannot_be_used_are_named(dataset_dir, tmp_path):
+def test_a_missing_checkpoint_is_named(dataset_dir, tmp_path):
     flags = (f"--dataset_dir={dataset_dir}", f"--checkpoint_dir={tmp_path / 'run'}", *SIZE)
     assert f"no checkpoint in {tmp_path / 'run'}" in error_of(*flags, "--continue_train")
-    assert "model-7 not found" in error_of(*flags, f"--init_checkpoint_file={tmp_path / 'model-7'}")
-    assert not os.path.exists(tmp_path / "run")
-    # A file in place of the folder.
-    flags = (f"--dataset_dir={dataset_dir}", f"--checkpoint_dir={dataset_dir}/train.txt/run", *SIZE)
-    assert "train.txt/run: expected a folder of checkpoints, found: Not a directory" in error_of(*flags)
+    assert not (tmp_path / "run").exists()

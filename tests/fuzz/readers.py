@@ -4,30 +4,35 @@ from __future__ import annotations
 
 import io
 import json
+import tempfile
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+import tensorflow as tf
 from PIL import Image
 
 from kitti_eval import depth_ground_truth, eval_depth, image_lists, odometry_evaluation, pose_files, snippets
 from lidar_tree import CAMERAS, DRIVE, LIDAR, make_scan
-from sfmlearner_tf import curves, run_config
+from sfmlearner_tf import checkpoint, curves, prediction, run_config
 from sfmlearner_tf.config import TrainConfig
 from sfmlearner_tf.data import calibration, cityscapes, formatted, frames, oxts, splits
 from sfmlearner_tf.data.prepare import OPTIONS_FILE, claim_folder
 from sfmlearner_tf.data.sequences import Selection
 from sfmlearner_tf.tools import predict_input, predict_scale
+from tiny_saved_model import HEIGHT, WIDTH, write_tiny_saved_model
 
 
 class Reader(NamedTuple):
-    """files: good ones by path. damaged: the path of the one to damage. read: reads them from their folder."""
+    """files: good ones by path. damaged: the path of the one to damage. read: reads them from their folder. cost: how
+    many times fewer files are tried than of a text file."""
 
     files: dict[str, bytes]
     damaged: str
     read: Callable[[Path], Any]
+    cost: int = 1
 
 
 def _poses(count: int = 8) -> np.ndarray:
@@ -87,6 +92,42 @@ def _floats_of(config: TrainConfig | None) -> list[float]:
     return [value for value in asdict(config or TrainConfig()).values() if isinstance(value, float)]
 
 
+_NUMBERS: dict[str, np.ndarray] = {
+    "net/weights": np.linspace(-1, 1, 12, dtype=np.float32).reshape(3, 4),
+    "net/biases": np.arange(4, dtype=np.float32),
+    checkpoint.MIN_DISP: np.array(0.02, np.float32),
+}
+
+
+def _write_checkpoint(folder: Path) -> None:
+    checkpoint.write(str(folder / "model-7"), {name: tf.Variable(value) for name, value in _NUMBERS.items()})
+
+
+def _read_checkpoint(folder: Path) -> Any:
+    """Whatever is read must be what was written: all of the file has checksums."""
+    path = str(folder / "model-7")
+    assert checkpoint.list_shapes(path) == {name: list(value.shape) for name, value in sorted(_NUMBERS.items())}
+    assert checkpoint.read_min_disp(path, 1) == _NUMBERS[checkpoint.MIN_DISP]
+    variables = {name: tf.Variable(tf.zeros_like(value)) for name, value in _NUMBERS.items()}
+    checkpoint.restore(path, variables)
+    for name, variable in variables.items():
+        np.testing.assert_array_equal(variable, _NUMBERS[name])
+
+
+def _read_saved_model(folder: Path) -> Any:
+    model = prediction.SavedModel(str(folder))
+    return [model.depth()[1:], model.pose(HEIGHT, WIDTH)[1:]]
+
+
+def _files_of(write: Callable[[Path], Any]) -> dict[str, bytes]:
+    with tempfile.TemporaryDirectory() as folder:
+        write(Path(folder))
+        paths = [path for path in sorted(Path(folder).rglob("*")) if path.is_file()]
+        return {path.relative_to(folder).as_posix(): path.read_bytes() for path in paths}
+
+
+_CHECKPOINT = _files_of(_write_checkpoint)
+_SAVED_MODEL = _files_of(write_tiny_saved_model)
 _TUM = pose_files.format_tum(_poses(), 0.1 * np.arange(8)).encode()
 _KITTI = pose_files.format_kitti(_poses()).encode()
 _SNIPPET = pose_files.format_tum(_poses(3), 0.1 * np.arange(3)).encode()
@@ -110,9 +151,9 @@ def _single(name: str, content: bytes, read: Callable[[Path], Any]) -> Reader:
     return Reader({name: content}, name, lambda folder: read(folder / name))
 
 
-def _one_of(files: dict[str, bytes], name: str, read: Callable[[Path], Any]) -> Reader:
+def _one_of(files: dict[str, bytes], name: str, read: Callable[[Path], Any], cost: int = 1) -> Reader:
     assert name in files
-    return Reader(files, name, read)
+    return Reader(files, name, read, cost)
 
 
 def _read_oxts(folder: Path) -> Any:
@@ -192,6 +233,10 @@ READERS: dict[str, Reader] = {
     ),
     "PNG": _single("0.png", _png(), lambda path: frames.open_image(path).size),
     "JPEG": _single("0.jpg", _png(file_format="JPEG"), lambda path: frames.open_image(path).size),
+    "checkpoint's index": _one_of(_CHECKPOINT, "model-7.index", _read_checkpoint),
+    "checkpoint's data": _one_of(_CHECKPOINT, "model-7.data-00000-of-00001", _read_checkpoint),
+    "saved_model.pb": _one_of(_SAVED_MODEL, "saved_model.pb", _read_saved_model, cost=5),
+    "SavedModel's index": _one_of(_SAVED_MODEL, "variables/variables.index", _read_saved_model, cost=50),
 }  # fmt: skip
 
 
