@@ -9,6 +9,8 @@ from collections.abc import Mapping, Sequence
 
 import tensorflow as tf
 
+from sfmlearner_tf.distribution import make_counter
+
 # What a checkpoint calls the count of steps taken; TensorFlow 1 keeps powers of the betas instead.
 ITERATIONS = "train_op/adam_iterations"
 
@@ -30,11 +32,22 @@ class Adam(tf.Module):
         self.moments = {
             name: (_zeros_like(variable), _zeros_like(variable)) for name, variable in self.variables_by_name.items()
         }
-        self.iterations = tf.Variable(0, dtype=tf.int64, trainable=False, name="iterations")
+        self.iterations = make_counter("iterations")
 
     def apply(self, gradients: Sequence[tf.Tensor], learning_rate: tf.Tensor | float) -> None:
-        """Takes one step along `gradients`, in the order of the variables."""
-        step = tf.cast(self.iterations.assign_add(1), tf.float32)
+        """Takes one step along `gradients`, in the order of the variables; each replica calls it."""
+        self.iterations.assign_add(1)
+        self._change_variables(gradients, learning_rate, tf.cast(self.iterations, tf.float32))
+
+    def apply_if(self, takes_step: tf.Tensor, gradients: Sequence[tf.Tensor], learning_rate: tf.Tensor | float) -> None:
+        """`apply` where `takes_step`, a bool, is true; otherwise nothing changes."""
+        self.iterations.assign_add(tf.cast(takes_step, tf.int64))
+        step = tf.cast(self.iterations, tf.float32)
+        tf.cond(takes_step, lambda: self._change_variables(gradients, learning_rate, step), lambda: None)
+
+    def _change_variables(
+        self, gradients: Sequence[tf.Tensor], learning_rate: tf.Tensor | float, step: tf.Tensor
+    ) -> None:
         beta1_power, beta2_power = tf.pow(self.beta1, step), tf.pow(self.beta2, step)
         for gradient, (name, variable) in zip(gradients, self.variables_by_name.items()):
             first, second = self.moments[name]

@@ -172,6 +172,15 @@ class TrainConfig:
     accept_changes: bool = _run(
         False, "Continue although other options or other data than before change what is learned."
     )
+    distribute: str = _run(
+        "none", "Devices that share each batch: all GPUs of this machine (mirrored), or those of the workers that "
+        "TF_CONFIG lists, on one machine or several (multi_worker); docs/distributed.md.",
+        choices=("none", "mirrored", "multi_worker"),
+    )  # fmt: skip
+    precision: str = _run(
+        "float32", "Precision in which the networks compute; outputs, losses and weights stay float32. float16 scales "
+        "the loss.", choices=("float32", "bfloat16", "float16"),
+    )  # fmt: skip
     seed: int = _run(8964, "Decides initial weights, order of the data and augmentation.", at_least=0, at_most=_MAX_INT)
     max_to_keep: int = _run(10, "Number of model-<step> that are kept; the oldest is deleted first.", at_least=1)
     jit_compile: bool = _run(False, "Compile the training step with XLA.")
@@ -203,6 +212,11 @@ class TrainConfig:
             raise ValueError(f"best_metric must be total or pixel without val_kitti_dir, got {self.best_metric!r}")
         if self.val_files and not self.val_kitti_dir:
             raise ValueError(f"val_files must be empty without val_kitti_dir, got {self.val_files!r}")
+        if self.on_bad_example == "skip" and self.distribute == "multi_worker":
+            raise ValueError(
+                "on_bad_example must be 'stop' with distribute=multi_worker, got 'skip': the workers would leave out "
+                "different examples (check_dataset finds the damaged ones in advance)"
+            )
         if self.overwrite and self.continue_train:
             raise ValueError("overwrite must be false with continue_train, got true")
 
@@ -226,6 +240,11 @@ class TrainConfig:
     def learns_masks(self) -> bool:
         """Whether explainability masks are learned."""
         return self.explain_reg_weight > 0
+
+    @property
+    def dtype_policy(self) -> str:
+        """Keras's name of the precision of the networks."""
+        return "float32" if self.precision == "float32" else f"mixed_{self.precision}"
 
     @property
     def lr_decay_step(self) -> int | None:

@@ -8,6 +8,8 @@ import platform
 import keras
 import tensorflow as tf
 
+from sfmlearner_tf.config import TrainConfig
+
 
 def allow_memory_growth() -> None:
     """Takes a GPU's memory as it is needed, as the release does, so that evaluation runs beside training on one GPU.
@@ -18,8 +20,8 @@ def allow_memory_growth() -> None:
         tf.config.experimental.set_memory_growth(gpu, True)
 
 
-def describe(jit_compile: bool) -> str:
-    """The versions and devices of this process, as lines to print."""
+def describe(config: TrainConfig) -> str:
+    """The versions, devices and precision of this process, as lines to print."""
     gpus = tf.config.list_physical_devices("GPU")
     names = [tf.config.experimental.get_device_details(gpu).get("device_name", gpu.name) for gpu in gpus]
     cpu = f"CPU ({os.cpu_count()} cores, {platform.machine()})"
@@ -28,6 +30,6 @@ def describe(jit_compile: bool) -> str:
         [
             f"TensorFlow {tf.__version__}, Keras {keras.__version__}",
             f"device: {devices}",
-            f"precision: float32, XLA: {'on' if jit_compile else 'off'}",
+            f"precision: {config.precision}, XLA: {'on' if config.jit_compile else 'off'}",
         ]
     )

@@ -8,13 +8,14 @@ from typing import Any, NamedTuple
 
 import tensorflow as tf
 
-from sfmlearner_tf import checkpoint, readings, sampler
+from sfmlearner_tf import checkpoint, distribution, readings, sampler
 from sfmlearner_tf.adam import ITERATIONS, Adam
 from sfmlearner_tf.batch import Batch, as_batch
 from sfmlearner_tf.checkpoint_folder import CheckpointFolder
 from sfmlearner_tf.config import TrainConfig
 from sfmlearner_tf.errors import UserError
 from sfmlearner_tf.images import preprocess
+from sfmlearner_tf.loss_scale import LossScale
 from sfmlearner_tf.losses.explainability import explainability
 from sfmlearner_tf.losses.objective import make_terms
 from sfmlearner_tf.losses.term import Mean, add_up, compute_means
@@ -22,7 +23,6 @@ from sfmlearner_tf.losses.view import View, make_views
 from sfmlearner_tf.networks.building import build_network, load_network
 from sfmlearner_tf.networks.disp_net import MIN_DISP
 from sfmlearner_tf.networks.motion import Motion
-from sfmlearner_tf.watchdogs import READINGS
 
 # 0 where the learning rate never drops.
 _NEVER = 0
@@ -40,7 +40,7 @@ class Gradients(NamedTuple):
     """What one step is taken from.
 
     gradients: of the trained variables, in their order. means: sums and normalisers of the losses, `add_up` makes
-    the losses of them. readings: see `readings.measure`, 0 unless they were asked for.
+    the losses of them. readings: see `watchdogs.READINGS`, 0 unless they were asked for.
     """
 
     gradients: list[tf.Tensor]
@@ -50,6 +50,9 @@ class Gradients(NamedTuple):
 
 class SfMLearner:
     """Learns depth and camera motion from video.
+
+    Made in the scope of a tf.distribute strategy it trains on all devices of that: a batch that is given to a step is
+    shared out among those of this process, and the losses and gradients are those of the whole batch.
 
     Wherever a batch is asked for, give a `Batch` or its fields: target uint8 [B, H, W, 3], sources uint8
     [B, H, W, 3*N] in temporal order, intrinsics float32 [B, 3, 3] at full size, pixels. Nothing is augmented in here.
@@ -64,6 +67,7 @@ class SfMLearner:
 
     def __init__(self, config: TrainConfig) -> None:
         self.config = config
+        self._strategy = tf.distribute.get_strategy()
         if config.sampler == "addons":
             sampler.load_addons_kernel()
         self.disp_net = build_network("depth", config)
@@ -72,12 +76,17 @@ class SfMLearner:
         self._variables = {**self.disp_net.release_variables(), **self.pose_exp_net.release_variables()}
         trained = {name: variable for name, variable in self._variables.items() if variable.trainable}
         self.optimizer = Adam(trained, config.beta1)
+        self._loss_scale = LossScale() if config.precision == "float16" else None
         self._terms = make_terms(config)
         # int64, since TensorFlow keeps int32 variables on the host, where XLA on a GPU cannot reach them.
-        self.global_step = tf.Variable(0, dtype=tf.int64, trainable=False, name="global_step")
+        self.global_step = distribution.make_counter("global_step")
         self._lr_decay_step = tf.Variable(config.lr_decay_step or _NEVER, dtype=tf.int64, trainable=False)
         self._min_disp = tf.Variable(config.min_disp, trainable=False, name="min_disp")
-        self._compiled_gradients = tf.function(self._compute_gradients, jit_compile=config.jit_compile)
+        several = self._strategy.num_replicas_in_sync > 1
+        # XLA compiles no communication: of several replicas each compiles what comes before their losses are added up.
+        self._observe = tf.function(self._look, jit_compile=True) if several and config.jit_compile else self._look
+        self._compiled_gradients = tf.function(self._compute_gradients, jit_compile=config.jit_compile and not several)
+        self._replica_gradients = self._compute_gradients if several else self._compiled_gradients
         self._compiled_train_step = tf.function(self._train_step)
         self._compiled_forward = tf.function(self._forward)
         self._compiled_disparities = tf.function(self._disparities)
@@ -105,18 +114,12 @@ class SfMLearner:
         return self._compiled_forward(as_batch(*batch, **fields))
 
     def train_step(self, *batch: Any, **fields: Any) -> dict[str, tf.Tensor]:
-        """One step of Adam; returns the losses from before it, as `forward` does.
-
-        Raises:
-            NotImplementedError: within a tf.distribute strategy of several replicas.
-        """
-        _check_replicas()
-        return self._compiled_train_step(as_batch(*batch, **fields), tf.constant(False))[0]
+        """One step of Adam; returns the losses from before it, as `forward` does."""
+        return self._compiled_train_step(self._share_out(as_batch(*batch, **fields)), tf.constant(False))[0]
 
     def watched_step(self, *batch: Any, **fields: Any) -> tuple[dict[str, tf.Tensor], dict[str, tf.Tensor]]:
         """`train_step`, and the readings by which `Watchdogs` judges it: scalars by name, see `readings.measure`."""
-        _check_replicas()
-        return self._compiled_train_step(as_batch(*batch, **fields), tf.constant(True))
+        return self._compiled_train_step(self._share_out(as_batch(*batch, **fields)), tf.constant(True))
 
     def predict_depth(self, images: tf.Tensor) -> tf.Tensor:
         """Depth [B, H, W, 1], camera z, arbitrary scale, of images uint8 [B, H, W, 3]."""
@@ -128,7 +131,7 @@ class SfMLearner:
 
     def save(self, checkpoint_dir: str) -> str:
         """Writes weights, step and optimiser to `checkpoint_dir`/model-<step>; returns that path. Deletes nothing."""
-        return CheckpointFolder(checkpoint_dir, self.state()).save_step(int(self.global_step))
+        return CheckpointFolder(checkpoint_dir, self.state()).save_step(int(self.global_step.numpy()))
 
     def restore(self, path: str) -> bool:
         """Reads weights and step, and Adam's moments if they are there, from any checkpoint under the release's names.
@@ -143,10 +146,12 @@ class SfMLearner:
         self._check_min_disp(path)
         moments = {name: variable for name, variable in self.optimizer.state().items() if name != ITERATIONS}
         found = checkpoint.restore(path, {**self._variables, checkpoint.GLOBAL_STEP: self.global_step}, moments)
-        step = int(self.global_step)
+        step = int(self.global_step.numpy())
         # Files of TensorFlow 1 that hold the moments do not count: there every step was one of Adam's.
         self.optimizer.iterations.assign(int(checkpoint.read_scalar(path, ITERATIONS, step)) if found else 0)
         self._restore_lr_decay_step(path, step)
+        for name, variable in (self._loss_scale.state() if self._loss_scale else {}).items():
+            variable.assign(int(checkpoint.read_scalar(path, name, int(variable.numpy()))))
         return found
 
     def restore_weights(self, path: str) -> None:
@@ -162,6 +167,7 @@ class SfMLearner:
             checkpoint.MIN_DISP: self._min_disp,
             checkpoint.LR_DECAY_STEP: self._lr_decay_step,
             **self.optimizer.state(),
+            **(self._loss_scale.state() if self._loss_scale else {}),
         }
 
     def compute(self, batch: Batch, training: bool = False) -> Outputs:
@@ -181,37 +187,59 @@ class SfMLearner:
     def compute_gradients(self, batch: Batch, watch: tf.Tensor | bool = False) -> Gradients:
         """The gradients of the total loss; changes nothing.
 
+        Of several replicas each calls it with its part of the batch, and gets the gradients of the whole.
+
         Args:
             watch: whether to take the readings.
         """
-        return self._compiled_gradients(batch, tf.convert_to_tensor(watch))
+        return self._replica_gradients(batch, tf.convert_to_tensor(watch))
 
     def apply(self, gradients: Sequence[tf.Tensor]) -> None:
         """Takes one step of Adam along `gradients`, in the order of `trainable_variables`, and counts it.
 
-        Raises:
-            NotImplementedError: within a tf.distribute strategy of several replicas.
+        Of several replicas each calls it.
         """
-        _check_replicas()
-        self.optimizer.apply(gradients, self._learning_rate())
+        if self._loss_scale:
+            self.optimizer.apply_if(self._loss_scale.update(gradients), gradients, self._learning_rate())
+        else:
+            self.optimizer.apply(gradients, self._learning_rate())
         self.global_step.assign_add(1)
+
+    def _look(self, batch: Batch, watch: tf.Tensor) -> tuple[dict[str, list[Mean]], dict[str, tf.Tensor]]:
+        """The sums and normalisers of the losses, and the readings that need no gradients, 0 unless asked for."""
+        outputs = self.compute(batch, training=True)
+        seen = tf.cond(
+            watch,
+            lambda: readings.measure(batch, outputs.views[0], outputs.motion.poses),
+            lambda: dict.fromkeys(readings.OF_VIEW, tf.zeros([])),
+        )
+        return outputs.means, tf.nest.map_structure(tf.stop_gradient, seen)
 
     def _compute_gradients(self, batch: Batch, watch: tf.Tensor) -> Gradients:
         variables = self.trainable_variables
         with tf.GradientTape(watch_accessed_variables=False) as tape:
             tape.watch(variables)
-            outputs = self.compute(batch, training=True)
-            total = add_up(outputs.means)["total"]
-        gradients = tape.gradient(total, variables, unconnected_gradients="zero")
-        seen = tf.cond(
-            watch,
-            lambda: readings.measure(batch, outputs.views[0], outputs.motion.poses, gradients),
-            lambda: dict.fromkeys(READINGS, tf.zeros([])),
-        )
-        return Gradients(gradients, outputs.means, seen)
+            means, seen = self._observe(batch, watch)
+            means = distribution.add_over_replicas(means)
+            total = add_up(means)["total"]
+            scaled = self._loss_scale.scale(total) if self._loss_scale else total
+        gradients = tape.gradient(scaled, variables, unconnected_gradients="zero")
+        if self._loss_scale:
+            gradients = self._loss_scale.unscale(gradients)
+        # Each replica differentiates the loss of the whole batch, which depends on the parts of all.
+        gradients = distribution.mean_over_replicas(gradients)
+        norm = tf.cond(watch, lambda: tf.linalg.global_norm(gradients), lambda: tf.zeros([]))
+        return Gradients(gradients, means, {**distribution.mean_over_replicas(seen), readings.GRADIENT_NORM: norm})
+
+    def _share_out(self, batch: Batch) -> Batch:
+        return distribution.split(self._strategy, batch)
 
     def _train_step(self, batch: Batch, watch: tf.Tensor) -> tuple[dict[str, tf.Tensor], dict[str, tf.Tensor]]:
-        gradients, means, seen = self._compiled_gradients(batch, watch)
+        found = self._strategy.run(self._take_step, (batch, watch))
+        return tf.nest.map_structure(lambda values: self._strategy.experimental_local_results(values)[0], found)
+
+    def _take_step(self, batch: Batch, watch: tf.Tensor) -> tuple[dict[str, tf.Tensor], dict[str, tf.Tensor]]:
+        gradients, means, seen = self._replica_gradients(batch, watch)
         self.apply(gradients)
         return add_up(means), seen
 
@@ -253,10 +281,3 @@ class SfMLearner:
 
     def _poses(self, target: tf.Tensor, sources: tf.Tensor) -> tf.Tensor:
         return self.pose_exp_net(preprocess(target), preprocess(sources)).poses
-
-
-def _check_replicas() -> None:
-    """Each replica would apply its own gradients, and the replicas would drift apart."""
-    replicas = tf.distribute.get_strategy().num_replicas_in_sync
-    if replicas > 1:
-        raise NotImplementedError(f"training runs on one replica, got a tf.distribute strategy of {replicas}")

@@ -2,26 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import tensorflow as tf
 
 from sfmlearner_tf.batch import Batch
 from sfmlearner_tf.losses.explainability import explainability
 from sfmlearner_tf.losses.view import View
+from sfmlearner_tf.watchdogs import READINGS
 
+# The reading that is no mean over the batch.
+GRADIENT_NORM = "gradient_norm"
+OF_VIEW = tuple(name for name in READINGS if name != GRADIENT_NORM)
 # Frames that differ by less than this on average, in grey levels of 255, are taken for the same picture.
 _SAME_PICTURE = 0.5
 
 
-def measure(batch: Batch, view: View, poses: tf.Tensor, gradients: Sequence[tf.Tensor]) -> dict[str, tf.Tensor]:
-    """The readings of one step, scalars under the names of `watchdogs.READINGS`.
+def measure(batch: Batch, view: View, poses: tf.Tensor) -> dict[str, tf.Tensor]:
+    """The readings of one step that are means over the batch, scalars: all of `watchdogs.READINGS` but one.
 
     Args:
         batch: with images uint8.
         view: of the finest scale.
         poses: [B, N, 6].
-        gradients: of all weights.
     """
     log_disparity = tf.math.log(view.disparity)
     third = log_disparity.shape[1] // 3
@@ -40,5 +41,4 @@ def measure(batch: Batch, view: View, poses: tf.Tensor, gradients: Sequence[tf.T
         "in_view": tf.reduce_mean(view.in_view),
         "mask": tf.reduce_mean(explainability(view.mask_logits)) if has_masks else tf.ones([]),
         "identical_frames": tf.reduce_mean(tf.cast(differences < _SAME_PICTURE, tf.float32)),
-        "gradient_norm": tf.linalg.global_norm(gradients),
     }

@@ -52,6 +52,7 @@ _WITHOUT_EFFECT = (
     # Other ways to compute the same, but for rounding.
     "sampler",
     "jit_compile",
+    "distribute",
     "deterministic",
     "num_threads",
 )

@@ -1,39 +1,30 @@
-"""The training loop: data, learner, summaries, checkpoints, validation and progress."""
+"""The training loop: from the data to the learner, and what a run remembers."""
 
 from __future__ import annotations
 
 import math
 import os
 import signal
-import time
 from collections.abc import Iterator, Sequence
-from typing import NamedTuple
+from typing import NoReturn
 
 import tensorflow as tf
 from tqdm import tqdm
 
 from kitti_eval.locks import lock_folder
-from sfmlearner_tf import checkpoint, device, resuming, run_config
+from sfmlearner_tf import checkpoint, device, distribution, resuming, run_config
 from sfmlearner_tf.batch import Batch
 from sfmlearner_tf.checkpoint_folder import CheckpointFolder
 from sfmlearner_tf.config import TrainConfig, split_list
-from sfmlearner_tf.curves import Curves
+from sfmlearner_tf.data.batches import Share
 from sfmlearner_tf.data.feed import BAD_EXAMPLES_NAME, Feed, read_left_out
 from sfmlearner_tf.data.formatted import Example, read_split
 from sfmlearner_tf.errors import UserError
 from sfmlearner_tf.learner import SfMLearner
+from sfmlearner_tf.records import Records, Step
 from sfmlearner_tf.stop_signals import catch_stop_signals
-from sfmlearner_tf.summaries import Summaries
 from sfmlearner_tf.validation import Validator
 from sfmlearner_tf.watchdogs import Watchdogs
-
-
-class Step(NamedTuple):
-    """A step that was taken: its number, its losses, and at every watch_freq-th step the readings of the watchdogs."""
-
-    number: int
-    losses: dict[str, tf.Tensor]
-    readings: dict[str, float]
 
 
 class Trainer:
@@ -49,29 +40,32 @@ class Trainer:
             tf.config.experimental.enable_op_determinism()
         if not config.dataset_dir:
             raise UserError("dataset_dir is required: the folder with train.txt that prepare_train_data wrote")
-        resuming.check_folder(config)
+        self.workers = distribution.join(config.distribute, config.batch_size)
+        if self.workers.is_chief:
+            resuming.check_folder(config)
         self.examples = read_split(config.dataset_dir, "train")
         self.steps_per_epoch = max(1, len(self.examples) // config.batch_size)
         try:
-            self.learner = SfMLearner(config)
+            with self.workers.scope():
+                self.learner = SfMLearner(config)
         except ImportError as error:
             raise UserError(f"sampler=addons needs tensorflow-addons: {error}") from None
         # Counted on the host, so that no step waits for the device to tell.
         self.step = 0  # the last one that was taken
         self.position = 0  # how many examples were seen
-        self._saved_step = 0  # none of the steps up to here is lost where training ends
         self._position = tf.Variable(0, dtype=tf.int64, trainable=False)
         self.checkpoints = self._open_checkpoints()
         left_out = self._start()
-        self.feed = Feed(config, self.examples, left_out)
-        self.validator = self._make_validator()
+        self.feed = Feed(config, self.examples, left_out, Share(self.workers.index, self.workers.count))
+        self.validator = self._make_validator() if self.workers.is_chief else None
         self.watchdogs = Watchdogs(config.watch_after, split_list(config.watches_off))
         self.alarms = 0  # how many the watchdogs have raised
 
     def run(self) -> None:
         """Trains to the end, or until Ctrl-C or SIGTERM: then it saves, and does what that signal did before."""
         last = self.config.max_steps - 1
-        self._introduce()
+        if self.workers.is_chief:
+            self._introduce()
         if self.step >= last:
             print(f"nothing to do: step {self.step} is reached, and max_steps={self.config.max_steps} ends at {last}")
             return
@@ -89,42 +83,49 @@ class Trainer:
         Args:
             stopped: ends before the next step once something is in it, without validation.
         """
-        with lock_folder(self.config.checkpoint_dir):
-            self._claim_folder()
-            summaries = Summaries(self.config.checkpoint_dir, self.learner)
-            curves = Curves(self.config.checkpoint_dir, last_step=self.step)
-            last = self.config.max_steps - 1
-            bar = tqdm(total=last, initial=self.step, unit="step", disable=None, dynamic_ncols=True)
-            try:
-                yield from self._loop(last, stopped, summaries, curves, bar)
-                bar.close()
-                print(f"saved {self._save_latest()} at step {self.step}")
-                if self.validator and not stopped and self.step % self.config.val_freq:
-                    self._validate(self.validator, curves, summaries)
-            finally:
-                bar.close()
-                summaries.close()
+        with self.workers.explain_loss():
+            if not self.workers.is_chief:
+                yield from self._loop(stopped, None)
+                return
+            with lock_folder(self.config.checkpoint_dir):
+                self._claim_folder()
+                records = Records(
+                    self.config, self.learner, self.checkpoints, self.validator, self.steps_per_epoch, self.step
+                )
+                try:
+                    yield from self._loop(stopped, records)
+                finally:
+                    records.close()
 
-    def _loop(
-        self, last: int, stopped: Sequence[int], summaries: Summaries, curves: Curves, bar: tqdm
-    ) -> Iterator[Step]:
-        config = self.config
-        reported, started = self.step, time.time()
-        while self.step < last and not stopped:
-            batch = self._next_batch()
-            if (self.step + 1) % config.summary_freq == 0:
-                summaries.write(self.step + 1, batch)
+    def _loop(self, stopped: Sequence[int], records: Records | None) -> Iterator[Step]:
+        last, failure = self.config.max_steps - 1, None
+        while self.step < last:
+            batch = None
+            if not stopped:
+                try:
+                    batch = self.feed.next_batch(self.step, self.position)
+                except UserError as error:
+                    failure = error
+            # All workers end after the same step, whichever of them has to.
+            if self.workers.any(batch is None) or batch is None:
+                break
+            if records:
+                records.before_step(self.step + 1, batch)
             step = self._take_step(batch)
-            bar.update()
-            if step.readings:
-                bar.set_postfix(_to_floats(step.losses), refresh=False)
-            if step.number % config.summary_freq == 0:
-                self._report(float(step.losses["total"]), (time.time() - started) / (step.number - reported))
-                reported, started = step.number, time.time()
-            self._save_where_due()
-            if self.validator and step.number % config.val_freq == 0:
-                self._validate(self.validator, curves, summaries)
+            if records:
+                records.after_step(step)
             yield step
+        if self.step < last and not stopped:
+            self._fail(failure or UserError("another worker was stopped, or failed: its own output says why"), records)
+        if records:
+            records.finish(self.step, validate=not stopped)
+
+    def _fail(self, error: UserError, records: Records | None) -> NoReturn:
+        """Ends a run, but saves what was learned."""
+        if records is None or self.step == records.saved_step:
+            raise error
+        saved = f"saved {records.save_latest(self.step)} at step {self.step}, from where continue_train goes on"
+        raise UserError(f"{error}; {saved}") from None
 
     def _take_step(self, batch: Batch) -> Step:
         config, readings = self.config, {}
@@ -149,32 +150,6 @@ class Trainer:
             if self.config.on_collapse == "stop":
                 raise UserError(f"{alarm}; stopped by on_collapse=stop, the last checkpoint stays as it is")
             tqdm.write(f"warning: {alarm}")
-
-    def _save_where_due(self) -> None:
-        if self.step % self.config.save_latest_freq == 0:
-            self._save_latest()
-        if self.step % self.steps_per_epoch == 0:
-            self.checkpoints.save_step(self.step)
-
-    def _save_latest(self) -> str:
-        path = self.checkpoints.save_latest()
-        self._saved_step = self.step
-        return path
-
-    def _validate(self, validator: Validator, curves: Curves, summaries: Summaries) -> None:
-        """Measures, prints, draws, and keeps the best weights. What fails there is a warning: training goes on."""
-        metrics, metric = validator.measure(), self.config.best_metric
-        if not metrics:
-            return
-        summaries.write_validation(self.step, metrics)
-        found = ", ".join(f"{name} {value:.4g}" for name, value in metrics.items())
-        try:
-            is_best = metrics.get(metric, math.inf) < curves.best(metric)
-            kept = f", the best {metric} so far: kept as {self.checkpoints.save_best()}" if is_best else ""
-            tqdm.write(f"validation at step {self.step}: {found}{kept}")
-            curves.add(self.step, metrics)
-        except UserError as error:
-            tqdm.write(f"warning: validation at step {self.step}: {error}")
 
     def _make_validator(self) -> Validator | None:
         """None where val_freq is 0 or, as can be with little data, val.txt is empty."""
@@ -213,7 +188,7 @@ class Trainer:
         changes = resuming.list_changes(path, before, config, self.examples)
         if changes:
             print("\n  ".join([f"continuing from {path} with changes:", *changes]))
-        self.step = self._saved_step = int(self.learner.global_step)
+        self.step = int(self.learner.global_step.numpy())
         self.position = int(checkpoint.read_scalar(path, resuming.DATA_POSITION, self.step * config.batch_size))
         return read_left_out(os.path.dirname(path))
 
@@ -231,7 +206,7 @@ class Trainer:
         self.feed.write_left_out()
 
     def _introduce(self) -> None:
-        print(device.describe(self.config.jit_compile))
+        print(device.describe(self.config))
         nets = (self.learner.disp_net, self.learner.pose_exp_net)
         counts = {type(net).__name__: net.count_params() for net in nets}
         for name, count in counts.items():
@@ -240,15 +215,6 @@ class Trainer:
         print(f"{len(self.examples):,} examples, {self.steps_per_epoch:,} steps per epoch, from step {self.step}")
         if self.feed.left_out:
             print(f"left out because they are damaged: {len(self.feed.left_out):,}, see {BAD_EXAMPLES_NAME}")
-
-    def _next_batch(self) -> Batch:
-        try:
-            return self.feed.next_batch(self.step, self.position)
-        except UserError as error:
-            if self.step == self._saved_step:
-                raise
-            saved = f"saved {self._save_latest()} at step {self.step}, from where continue_train goes on"
-            raise UserError(f"{error}; {saved}") from None
 
     def _refuse(self, losses: dict[str, float]) -> None:
         """Ends a run whose loss is not finite."""
@@ -259,13 +225,6 @@ class Trainer:
             f"the loss of step {self.step} must be finite, got {found}; its batch: {', '.join(paths)}; "
             "nothing was saved of it (a smaller learning_rate often helps)"
         )
-
-    def _report(self, loss: float, seconds_per_step: float) -> None:
-        """Prints the release's line."""
-        epoch = math.ceil(self.step / self.steps_per_epoch)
-        step_in_epoch = self.step - (epoch - 1) * self.steps_per_epoch
-        progress = f"Epoch: [{epoch:2d}] [{step_in_epoch:5d}/{self.steps_per_epoch:5d}]"
-        tqdm.write(f"{progress} time: {seconds_per_step:4.4f}/it loss: {loss:.3f}")
 
 
 def _to_floats(scalars: dict[str, tf.Tensor]) -> dict[str, float]:

@@ -22,7 +22,7 @@ class SmallNet(Network):
 
     @classmethod
     def from_train_config(cls, config):
-        return cls(config.seed)
+        return cls(config.seed, dtype=config.dtype_policy)
 
 
 class SteadyNet(SmallNet):

@@ -264,3 +264,17 @@ def test_flips_are_off_until_asked_for_and_drawn_for_each_example(telling_folder
     )
     assert set(plain) == {(False, False)}
     assert set(flipped) == {(False, False), (False, True), (True, False), (True, True)}
+
+
+@pytest.mark.parametrize("count", [2, 4])
+def test_shares_of_all_workers_are_the_batch(folder, count):
+    """Images, cameras, crops and flips; also from the middle of an epoch on."""
+    config = dataclasses.replace(config_for(folder, random_flip=True), batch_size=4)
+    examples = read_split(config.dataset_dir, "train")
+    whole = batches.make_batches(config, examples, first_step=3, position=10).take(5)
+    shares = [
+        batches.make_batches(config, examples, 3, 10, batches.Share(index, count)).take(5) for index in range(count)
+    ]
+    for batch, *parts in zip(whole, *shares):
+        for expected, *found in zip(batch[:3], *(part[:3] for part in parts)):
+            np.testing.assert_array_equal(np.concatenate(found), expected)

@@ -175,7 +175,7 @@ ARCHITECTURE = {"seq_length", "num_scales", "min_disp", "depth_network", "pose_n
 OTHER = {
     "learning_rate", "beta1", "smooth_weight", "explain_reg_weight", "batch_size", "img_height", "img_width",
     "ssim_weight", "mask_out_of_view", "smoothness", "smooth_normalized", "mask_loss", "anchor_weight", "random_flip",
-    "lr_decay_after", "lr_decay_factor", "seed",
+    "lr_decay_after", "lr_decay_factor", "precision", "seed",
 }  # fmt: skip
 
 

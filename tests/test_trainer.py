@@ -76,7 +76,7 @@ def test_the_time_of_a_step_is_that_of_the_steps_since(dataset_dir, tmp_path, ca
     clock = iter(range(0, 1000, 6))
     run = trainer(dataset_dir, tmp_path, max_steps=4, summary_freq=100)
     run.run()
-    monkeypatch.setattr("sfmlearner_tf.trainer.time", SimpleNamespace(time=lambda: next(clock)))
+    monkeypatch.setattr("sfmlearner_tf.records.time", SimpleNamespace(time=lambda: next(clock)))
     trainer(dataset_dir, tmp_path, max_steps=9, summary_freq=4, continue_train=True).run()
     # Six seconds for step 4 alone, six for steps 5 to 8.
     times = re.findall(r"time: ([\d.]+)/it", capsys.readouterr().out)

@@ -7,6 +7,7 @@ generator. So neither the number of threads nor a stop and a fresh start at some
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import tensorflow as tf
@@ -23,31 +24,49 @@ MAX_SCALING = 1.15
 _ORDER, _SCALING, _CROP, _FLIP = 0, 1, 2, 3
 
 
+@dataclass(frozen=True)
+class Share:
+    """Which part of each batch is read: the one at `index`, from 0 on, of `count` equal ones."""
+
+    index: int
+    count: int
+
+
+WHOLE = Share(0, 1)
+
+
 def make_batches(
-    config: TrainConfig, examples: Sequence[Example], first_step: int = 0, position: int | None = None
+    config: TrainConfig,
+    examples: Sequence[Example],
+    first_step: int = 0,
+    position: int | None = None,
+    share: Share = WHOLE,
 ) -> tf.data.Dataset:
     """An endless dataset of augmented batches, for the steps from `first_step` on.
 
     Args:
         position: examples that were seen before; None if every step before had this batch size too.
+        share: the part of each batch; all parts together are the batches without it.
 
     Returns:
         A `Batch` for each step. What is wrong with a file ends the iteration; `find_damage` then finds what.
     """
     stems = tf.constant([example.stem(config.dataset_dir) for example in examples])
     threads = config.num_threads or tf.data.AUTOTUNE
+    size = config.batch_size // share.count
+    start = (first_step * config.batch_size if position is None else position) + share.index * size
 
-    def load(position: tf.Tensor) -> Batch:
-        return load_example(stems[_shuffled_index(config.seed, position, len(examples))], config)
+    def load(number: tf.Tensor) -> Batch:
+        place = start + number // size * config.batch_size + number % size
+        return load_example(stems[_shuffled_index(config.seed, place, len(examples))], config)
 
     def finish(step: tf.Tensor, batch: Batch) -> Batch:
         if config.random_flip:
-            batch = flip(batch, config.seed, step)
+            batch = flip(batch, config.seed, step, share)
         return augment(batch, config.seed, step)
 
-    end = tf.int64.max // config.batch_size
-    positions = tf.data.Dataset.range(first_step * config.batch_size if position is None else position, end)
-    loaded = positions.map(load, num_parallel_calls=threads, deterministic=True).batch(config.batch_size, True)
+    end = tf.int64.max // config.batch_size - start
+    loaded = tf.data.Dataset.range(end).map(load, num_parallel_calls=threads, deterministic=True).batch(size, True)
     steps = tf.data.Dataset.range(first_step, end)
     batches = tf.data.Dataset.zip((steps, loaded)).map(finish, num_parallel_calls=threads, deterministic=True)
     options = tf.data.Options()
@@ -181,13 +200,17 @@ def augment(batch: Batch, seed: int, step: tf.Tensor) -> Batch:
     return scale_and_crop(batch, scaling, out_size, offset)
 
 
-def flip(batch: Batch, seed: int, step: tf.Tensor) -> Batch:
+def flip(batch: Batch, seed: int, step: tf.Tensor, share: Share = WHOLE) -> Batch:
     """Mirrors each example left to right with probability 1/2.
 
     The principal point follows: pixel centres have whole coordinates, so cx becomes W - 1 - cx.
+
+    Args:
+        share: the part of the whole batch that `batch` is.
     """
     count, width = tf.shape(batch.target)[0], tf.shape(batch.target)[2]
-    mirrored = tf.random.stateless_uniform([count, 1, 1], _stream(seed, step, _FLIP)) < 0.5
+    drawn = tf.random.stateless_uniform([share.count * count, 1, 1], _stream(seed, step, _FLIP))
+    mirrored = drawn[share.index * count : (share.index + 1) * count] < 0.5
     intrinsics = batch.intrinsics
     flipped_cx = tf.cast(width - 1, intrinsics.dtype) - intrinsics[:, :1, 2:]
     flipped = tf.concat([tf.concat([intrinsics[:, :1, :2], flipped_cx], axis=2), intrinsics[:, 1:]], axis=1)

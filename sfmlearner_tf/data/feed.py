@@ -28,13 +28,21 @@ class Feed:
         config: what to do about damaged examples, among others.
         examples: all that train.txt lists.
         left_out: the damaged ones that the run has met before, and why each is left out.
+        share: the part of each batch that is read.
 
     Raises:
         UserError: more than max_bad_fraction of the examples are left out.
     """
 
-    def __init__(self, config: TrainConfig, examples: Sequence[Example], left_out: Mapping[Example, str]) -> None:
+    def __init__(
+        self,
+        config: TrainConfig,
+        examples: Sequence[Example],
+        left_out: Mapping[Example, str],
+        share: batches.Share = batches.WHOLE,
+    ) -> None:
         self.config = config
+        self.share = share
         self.examples = examples
         listed = set(examples)
         self.left_out = {example: reason for example, reason in left_out.items() if example in listed}
@@ -51,7 +59,7 @@ class Feed:
         """
         while True:
             if self._data is None:
-                self._data = iter(batches.make_batches(self.config, self._used(), step, position))
+                self._data = iter(batches.make_batches(self.config, self._used(), step, position, self.share))
             try:
                 return next(self._data)
             except tf.errors.ResourceExhaustedError:

@@ -102,7 +102,7 @@ class DispNet(Network):
 
     @classmethod
     def from_train_config(cls, config: TrainConfig) -> DispNet:
-        network = cls(config.seed, config.min_disp)
+        network = cls(config.seed, config.min_disp, dtype=config.dtype_policy)
         if config.initial_disp:
             network.start_from(config.initial_disp)
         return network

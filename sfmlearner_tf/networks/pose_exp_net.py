@@ -123,7 +123,7 @@ class PoseExpNet(Network):
 
     @classmethod
     def from_train_config(cls, config: TrainConfig) -> PoseExpNet:
-        return cls(config.num_sources, config.learns_masks, config.seed)
+        return cls(config.num_sources, config.learns_masks, config.seed, dtype=config.dtype_policy)
 
     @classmethod
     def options_of_checkpoint(cls, path: str) -> dict[str, Any]:
