@@ -1,6 +1,6 @@
 """Searches for files that a reader does not survive, guided by the code they reach (atheris, libFuzzer); by hand.
 
-    make fuzz                            # every reader, 100,000 files each; of SavedModels, which are slow, 2,000
+    make fuzz                            # every reader, 100,000 files each; of slow SavedModels fewer
     python tests/fuzz/fuzz.py cam.txt -runs=1000000
 
 Needs atheris, which `make fuzz` installs. Stops at the first file that ends in anything but a UserError, and writes it
