@@ -56,14 +56,17 @@ def read_split(dataset_dir: str, name: str) -> list[Example]:
     """
     path = os.path.join(dataset_dir, f"{name}.txt")
     examples = []
+    known: dict[str, str] = {}  # lists of millions repeat few names: each is checked and kept once
     for number, line in enumerate(read_lines(path, "a list of examples"), start=1):
         words = line.split()
         if not words:
             continue
-        where = f"{path} line {number}"
         if len(words) != 2:
-            raise UserError(f'{where}: expected "<folder> <frame>", found {reprlib.repr(line)}')
-        examples.append(Example(*(check_inside(word, where) for word in words)))
+            raise UserError(f'{path} line {number}: expected "<folder> <frame>", found {reprlib.repr(line)}')
+        for word in words:
+            if word not in known:
+                known[word] = check_inside(word, f"{path} line {number}")
+        examples.append(Example(known[words[0]], known[words[1]]))
     if not examples:
         raise UserError(f'{path}: expected a line "<folder> <frame>" for every example, found an empty file')
     return examples
