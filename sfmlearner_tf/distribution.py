@@ -77,14 +77,13 @@ def join(kind: str, batch_size: int) -> Workers:
     Raises:
         UserError: TF_CONFIG is not as TensorFlow expects it, or batch_size cannot be shared out evenly.
     """
-    if kind == "none":
-        return Workers(tf.distribute.get_strategy())
-    if kind == "mirrored":
-        devices = tf.config.list_logical_devices("GPU") or tf.config.list_logical_devices("CPU")
-        workers = Workers(tf.distribute.MirroredStrategy([device.name for device in devices]))
-    else:
-        index, count = _read_tf_config()
+    index, count = _read_tf_config() if kind == "multi_worker" else (0, 1)
+    if count > 1:
         workers = Workers(tf.distribute.MultiWorkerMirroredStrategy(), index, count)
+    elif kind == "none" or len(devices := _list_devices()) == 1:
+        return Workers(tf.distribute.get_strategy())
+    else:
+        workers = Workers(tf.distribute.MirroredStrategy(devices))
     replicas = workers.strategy.num_replicas_in_sync
     if batch_size % replicas:
         raise UserError(f"batch_size must be a multiple of the {replicas} devices that share it, got {batch_size}")
@@ -130,6 +129,12 @@ def mean_over_replicas(tensors: Any) -> Any:
     if tf.distribute.get_strategy().num_replicas_in_sync == 1:
         return tensors
     return tf.distribute.get_replica_context().all_reduce(tf.distribute.ReduceOp.MEAN, tensors)
+
+
+def _list_devices() -> list[str]:
+    """The GPUs of this machine, or its CPUs."""
+    devices = tf.config.list_logical_devices("GPU") or tf.config.list_logical_devices("CPU")
+    return [device.name for device in devices]
 
 
 def _synchronize_on_write(create: Callable[..., tf.Variable], **options: Any) -> tf.Variable:

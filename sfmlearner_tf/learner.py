@@ -82,8 +82,8 @@ class SfMLearner:
         self.global_step = distribution.make_counter("global_step")
         self._lr_decay_step = tf.Variable(config.lr_decay_step or _NEVER, dtype=tf.int64, trainable=False)
         self._min_disp = tf.Variable(config.min_disp, trainable=False, name="min_disp")
-        several = self._strategy.num_replicas_in_sync > 1
-        # XLA compiles no communication: of several replicas each compiles what comes before their losses are added up.
+        # XLA compiles no communication: each replica compiles what comes before the losses of all are added up.
+        several = tf.distribute.has_strategy()
         self._observe = tf.function(self._look, jit_compile=True) if several and config.jit_compile else self._look
         self._compiled_gradients = tf.function(self._compute_gradients, jit_compile=config.jit_compile and not several)
         self._replica_gradients = self._compute_gradients if several else self._compiled_gradients

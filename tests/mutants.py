@@ -38,7 +38,7 @@ TESTS = {
     "sfmlearner_tf/geometry.py": "test_geometry.py",
     "sfmlearner_tf/sampler.py": "test_sampler.py",
     "sfmlearner_tf/losses": "test_losses.py parity/test_golden.py::test_losses",
-    "sfmlearner_tf/data/batches.py": "test_cameras.py test_batches.py test_extras.py",
+    "sfmlearner_tf/data/batches.py": "test_batch_order.py test_cameras.py test_batches.py test_extras.py",
     "sfmlearner_tf/checkpoint.py": "test_checkpoint.py",
 }
 # Replacements that end in a TypeError at once, or change only an annotation, say nothing about the tests.

@@ -1,4 +1,3 @@
-import dataclasses
 import itertools
 from typing import NamedTuple
 
@@ -264,44 +263,3 @@ def test_flips_are_off_until_asked_for_and_drawn_for_each_example(telling_folder
     )
     assert set(plain) == {(False, False)}
     assert set(flipped) == {(False, False), (False, True), (True, False), (True, True)}
-
-
-@pytest.mark.parametrize("count", [2, 4])
-def test_shares_of_all_workers_are_the_batch(folder, count):
-    """Images, cameras, crops and flips; also from the middle of an epoch on."""
-    config = dataclasses.replace(config_for(folder, random_flip=True), batch_size=4)
-    examples = read_split(config.dataset_dir, "train")
-    whole = batches.make_batches(config, examples, first_step=3, position=10).take(5)
-    shares = [
-        batches.make_batches(config, examples, 3, 10, batches.Share(index, count)).take(5) for index in range(count)
-    ]
-    for batch, *parts in zip(whole, *shares):
-        for expected, *found in zip(batch[:3], *(part[:3] for part in parts)):
-            np.testing.assert_array_equal(np.concatenate(found), expected)
-
-
-def test_a_seed_means_the_same_in_every_version():
-    """Order, scaling, crop and flips of two steps, as recorded: runs that go on depend on them."""
-    config = TrainConfig(batch_size=4, seed=8964)
-    examples = [Example("drive", str(number)) for number in range(10)]
-    order = [int(e.frame) for position in (0, 4, 8, 12) for e in batches.batch_examples(config, examples, position)]
-    assert order == [0, 4, 6, 7, 2, 3, 1, 9, 8, 5, 0, 3, 9, 8, 1, 5]
-    camera = tf.tile(tf.constant([[[100.0, 0, 100], [0, 100, 50], [0, 0, 1]]]), [4, 1, 1])
-    batch = Batch(tf.zeros([4, 100, 200, 3], tf.uint8), tf.zeros([4, 100, 200, 6], tf.uint8), camera)
-    shifted = batch._replace(intrinsics=camera + tf.constant([[0, 0, 20.0], [0, 0, 0], [0, 0, 0]]))
-    for step, focal, centre, flipped in (
-        (0, (105.981766, 114.24295), (94.981766, 51.121475), (79, 79, 79, 120)),
-        (7, (100.50449, 110.70782), (99.50449, 50.35391), (79, 79, 120, 79)),
-    ):
-        found = batches.augment(batch, 8964, tf.constant(step, tf.int64)).intrinsics[0].numpy()
-        np.testing.assert_allclose(found, [[focal[0], 0, centre[0]], [0, focal[1], centre[1]], [0, 0, 1]], rtol=1e-6)
-        found = batches.flip(shifted, 8964, tf.constant(step, tf.int64)).intrinsics[:, 0, 2]
-        np.testing.assert_array_equal(found, flipped)
-
-
-def test_batches_begin_with_the_first_step(folder):
-    config = config_for(folder)
-    examples = read_split(config.dataset_dir, "train")
-    for one, other in zip(batches.make_batches(config, examples).take(2), take(config, 2, first_step=0)):
-        for part, expected in zip(tf.nest.flatten(one), other):
-            np.testing.assert_array_equal(part, expected)

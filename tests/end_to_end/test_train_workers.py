@@ -55,20 +55,20 @@ def dataset_dir(tmp_path):
 
 @pytest.fixture
 def start(dataset_dir, tmp_path):
-    """Starts two workers and waits until the first has saved; ends what a failed test leaves running."""
+    """Starts workers; ends what a failed test leaves running."""
     running: list[Worker] = []
 
-    def start_both(*flags: str) -> list[Worker]:
-        listening = [socket.create_server(("127.0.0.1", 0)) for _ in range(2)]
+    def start_all(*flags: str, count: int = 2) -> list[Worker]:
+        listening = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
         cluster = [f"127.0.0.1:{one.getsockname()[1]}" for one in listening]
         for one in listening:
             one.close()
         options = {"dataset_dir": dataset_dir, "checkpoint_dir": tmp_path / "run", **OPTIONS}
         flags = (*(f"--{name}={value}" for name, value in options.items()), *flags)
-        running[:] = [Worker(tmp_path / f"log{index}", cluster, index, *flags) for index in range(2)]
+        running[:] = [Worker(tmp_path / f"log{index}", cluster, index, *flags) for index in range(count)]
         return running
 
-    yield start_both
+    yield start_all
     for worker in running:
         worker.process.kill()
         worker.process.wait()
@@ -116,10 +116,8 @@ def test_workers_stop_together_survive_each_other_and_go_on_alone(start, dataset
     killed_at = saved(run, GLOBAL_STEP)
     assert killed_at > stopped_at
 
-    options = {"dataset_dir": dataset_dir, "checkpoint_dir": run, **OPTIONS, "max_steps": killed_at + 3}
-    flags = [f"--{name}={value}" for name, value in options.items()]
-    command = [sys.executable, small_train.__file__, *flags, "--continue_train"]
-    result = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert result.returncode == 0, result.stderr
+    (alone,) = start("--continue_train", f"--max_steps={killed_at + 3}", count=1)
+    status, text = alone.end()
+    assert status == 0, text
     assert saved(run, GLOBAL_STEP) == killed_at + 2
     assert saved(run, DATA_POSITION) == 4 * (killed_at + 2)
