@@ -1,3 +1,4 @@
+import dataclasses
 import itertools
 from typing import NamedTuple
 
