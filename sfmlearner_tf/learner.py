@@ -78,9 +78,8 @@ class SfMLearner:
         self.optimizer = Adam(trained, config.beta1)
         self._loss_scale = LossScale() if config.precision == "float16" else None
         self._terms = make_terms(config)
-        # int64, since TensorFlow keeps int32 variables on the host, where XLA on a GPU cannot reach them.
         self.global_step = distribution.make_counter("global_step")
-        self._lr_decay_step = tf.Variable(config.lr_decay_step or _NEVER, dtype=tf.int64, trainable=False)
+        self._lr_decay_step = distribution.make_counter("lr_decay_step", config.lr_decay_step or _NEVER)
         self._min_disp = tf.Variable(config.min_disp, trainable=False, name="min_disp")
         # XLA compiles no communication: each replica compiles what comes before the losses of all are added up.
         several = tf.distribute.has_strategy()
@@ -219,8 +218,8 @@ class SfMLearner:
         variables = self.trainable_variables
         with tf.GradientTape(watch_accessed_variables=False) as tape:
             tape.watch(variables)
-            means, seen = self._observe(batch, watch)
-            means = distribution.add_over_replicas(means)
+            # In one exchange between the replicas, the readings too.
+            means, seen = distribution.add_over_replicas(self._observe(batch, watch))
             total = add_up(means)["total"]
             scaled = self._loss_scale.scale(total) if self._loss_scale else total
         gradients = tape.gradient(scaled, variables, unconnected_gradients="zero")
@@ -229,7 +228,8 @@ class SfMLearner:
         # Each replica differentiates the loss of the whole batch, which depends on the parts of all.
         gradients = distribution.mean_over_replicas(gradients)
         norm = tf.cond(watch, lambda: tf.linalg.global_norm(gradients), lambda: tf.zeros([]))
-        return Gradients(gradients, means, {**distribution.mean_over_replicas(seen), readings.GRADIENT_NORM: norm})
+        seen = {name: value / self._strategy.num_replicas_in_sync for name, value in seen.items()}
+        return Gradients(gradients, means, {**seen, readings.GRADIENT_NORM: norm})
 
     def _share_out(self, batch: Batch) -> Batch:
         return distribution.split(self._strategy, batch)
