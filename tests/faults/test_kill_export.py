@@ -6,13 +6,13 @@ import resource
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
 
 from sfmlearner_tf.checkpoint_folder import CheckpointFolder
 from sfmlearner_tf.networks.pose_exp_net import PoseExpNet
+from waiting import wait_for_file
 
 MODULE = ("-m", "sfmlearner_tf.tools.export_saved_model")
 EARLIER = {"saved_model.pb": b"graph", "variables/variables.index": b"names"}
@@ -64,16 +64,10 @@ def end(process: subprocess.Popen, status: int) -> str:
     return errors
 
 
-def wait_until_half_written(process: subprocess.Popen, out: Path) -> None:
-    while len(list(out.parent.rglob("saved_model.pb"))) < 2:
-        assert process.poll() is None, process.communicate()[1]
-        time.sleep(0.001)
-
-
 def test_a_killed_export_leaves_the_earlier_one_and_is_finished_by_the_next(ckpt_file, out, tmp_path):
     end(start(ckpt_file, tmp_path / "undisturbed"), 0)
     process = start(ckpt_file, out)
-    wait_until_half_written(process, out)
+    wait_for_file(process, out.parent, "*saved_model.pb", 2)  # the earlier and the new, half written
     process.kill()
     end(process, -signal.SIGKILL)
     assert contents(out) == EARLIER
@@ -92,7 +86,7 @@ def test_a_killed_export_leaves_the_earlier_one_and_is_finished_by_the_next(ckpt
 
 def test_an_export_that_is_asked_to_stop_cleans_up(ckpt_file, out):
     process = start(ckpt_file, out)
-    wait_until_half_written(process, out)
+    wait_for_file(process, out.parent, "*saved_model.pb", 2)  # the earlier and the new, half written
     process.terminate()
     errors = process.communicate()[1]
     # Python passes over a signal that meets a destructor, of which TensorFlow has many; then the export is finished.

@@ -6,7 +6,6 @@ import resource
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +13,7 @@ import pytest
 from PIL import Image
 
 from tiny_saved_model import write_tiny_saved_model
+from waiting import wait_for_file
 
 COUNT = 200
 
@@ -40,9 +40,7 @@ def contents(folder: Path) -> dict[str, bytes]:
 
 def stop_after(process: subprocess.Popen, path: Path, number: int) -> str:
     """Sends a signal once a file is there; returns what the process said."""
-    while not path.exists():
-        assert process.poll() is None, process.communicate()[1]
-        time.sleep(0.001)
+    wait_for_file(process, path.parent, path.name)
     process.send_signal(number)
     return process.communicate()[1]
 

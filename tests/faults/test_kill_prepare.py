@@ -6,7 +6,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -14,6 +13,7 @@ import pytest
 
 from kitti_tree import write_drive
 from prepare_command import ROOT, command, contents
+from waiting import wait_for_file
 
 DRIVE = "2011_09_26_drive_0001_sync"
 
@@ -43,9 +43,7 @@ def jobs(tmp_path_factory):
 def start(line: list[str], out: Path, pattern: str) -> subprocess.Popen[str]:
     """Starts a command in a process group of its own; returns when the first such file is there."""
     process = subprocess.Popen(line, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True)
-    while not any(out.rglob(pattern)):
-        assert process.poll() is None, process.communicate()
-        time.sleep(0.002)
+    wait_for_file(process, out, pattern)
     return process
 
 
