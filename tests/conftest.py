@@ -7,6 +7,8 @@ import pytest
 
 # Tests run beside each other, and threads of OpenBLAS that wait for work would take the time of the others.
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+# As the commands do (kitti_eval/command.py): what is computed in a test and by a command is the same, bit for bit.
+os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
 
 
 @pytest.fixture(scope="session")

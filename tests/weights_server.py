@@ -5,13 +5,14 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import http.server
-import subprocess
 import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
+
+from forked import run_forked
 
 ROOT = Path(__file__).parents[1]
 CONTENT = np.random.RandomState(0).bytes(300_000)
@@ -98,7 +99,7 @@ def command(*flags):
 
 
 def fetch(*flags):
-    return subprocess.run(command(*flags), capture_output=True, text=True, check=False)
+    return run_forked(*command(*flags)[1:])
 
 
 def error_of(*flags):

@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from forked import run_forked
 from kitti_eval.locks import lock_folder
 from kitti_eval.pose_files import read_tum
 from kitti_eval.trajectory import predicted_vectors_to_poses
@@ -30,8 +31,7 @@ CONFIG = TrainConfig(img_height=HEIGHT, img_width=WIDTH, seq_length=3)
 
 
 def run(name, *options):
-    command = [sys.executable, str(TOOLS / f"{name}.py"), *options]
-    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
+    return run_forked(str(TOOLS / f"{name}.py"), *options)
 
 
 @pytest.fixture(scope="module")

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 import small_train
+from forked import run_forked
 from formatted_data import write_formatted_data
 from sfmlearner_tf.config import GROUPS
 
@@ -32,7 +33,7 @@ def dataset_dir(tmp_path):
 
 def error_of(*flags: str, cwd: Path | None = None) -> str:
     """The one line that a failing command prints."""
-    result = train(*flags, cwd=cwd)
+    result = run_forked("-m", "sfmlearner_tf.train", *flags, cwd=cwd)
     assert result.returncode == 1, result.stderr
     assert "Traceback" not in result.stderr
     lines = [line for line in result.stderr.splitlines() if line.startswith("error: ")]
