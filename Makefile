@@ -5,7 +5,7 @@ VENV3 := .venv-keras3
 # Processes that run the tests.
 JOBS ?= 2
 
-.PHONY: setup setup-keras3 test test-keras3 test-cross-stack demo reproduce-demo lint fuzz mutants kill-resume endurance clean
+.PHONY: setup setup-keras3 test test-keras3 test-cross-stack demo reproduce-demo lint fuzz mutants kill-resume endurance bench clean
 
 setup: $(VENV)/.installed
 setup-keras3: $(VENV3)/.installed
@@ -71,6 +71,9 @@ kill-resume: setup
 
 endurance: demo
 	$(VENV)/bin/python benchmarks/endurance.py --dataset_dir=demo/formatted --minutes=60
+
+bench: setup
+	$(VENV)/bin/python benchmarks/bench.py
 
 clean:
 	rm -rf $(VENV) $(VENV3) .cross-stack demo build dist *.egg-info

@@ -18,10 +18,10 @@ import time
 from collections.abc import Callable
 
 from absl import flags
+from timing import time_in_turns
 
 from kitti_eval import command
 
-WARM_UP = 5
 COLD_STARTS = 3
 
 _CALLS = flags.DEFINE_integer("calls", 30, "Calls that are timed, after a warm-up.", lower_bound=1)
@@ -42,7 +42,9 @@ def main() -> None:
         depth = tf.saved_model.load(folder + "/saved_model").signatures["depth"]
         image = tf.cast(tf.random.stateless_uniform(shape, [0, 0], 0, 256, tf.int32), tf.uint8)
         convolve, gflop = make_floor(learner.disp_net, shape)
-        calls, floors = time_in_turns(lambda: depth(images=image)["depth"].numpy(), lambda: convolve()[-1].numpy())
+        calls, floors = time_in_turns(
+            [lambda: depth(images=image)["depth"].numpy(), lambda: convolve()[-1].numpy()], _CALLS.value
+        )
         starts = [time_cold_start(folder + "/saved_model", shape) for _ in range(COLD_STARTS)]
     call, floor = statistics.median(calls), statistics.median(floors)
     print(f"TensorFlow {tf.__version__}")
@@ -84,17 +86,6 @@ def make_floor(network, shape: list[int]) -> tuple[Callable, float]:
     ]
     products = sum(count * kernel.shape.num_elements() for count, (_, kernel) in zip(positions, variables))
     return convolve, 2 * products / 1e9
-
-
-def time_in_turns(first: Callable, second: Callable) -> tuple[list[float], list[float]]:
-    """The seconds of each call, after a warm-up; in turns, so that a busy machine slows both alike."""
-    seconds: tuple[list[float], list[float]] = ([], [])
-    for _ in range(WARM_UP + _CALLS.value):
-        for function, found in zip((first, second), seconds):
-            started = time.perf_counter()
-            function()
-            found.append(time.perf_counter() - started)
-    return seconds[0][WARM_UP:], seconds[1][WARM_UP:]
 
 
 def time_cold_start(path: str, shape: list[int]) -> float:

@@ -187,6 +187,11 @@ class TrainConfig:
     deterministic: bool = _run(
         False, "Make every operation give the same bits each time. Changes nothing on a CPU; slows a GPU down."
     )
+    cache: str = _run(
+        "none", "Where decoded examples are kept, so that from the second pass on none is decoded again: in memory, or "
+        "in files of the temporary folder (TMPDIR), which are removed however training ends.",
+        choices=("none", "memory", "disk"),
+    )  # fmt: skip
     num_threads: int = _run(
         0, "Threads that decode images; 0 lets TensorFlow choose.", at_least=0, at_most=_MAX_THREADS
     )

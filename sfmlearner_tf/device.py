@@ -22,10 +22,9 @@ def allow_memory_growth() -> None:
 
 def describe(config: TrainConfig) -> str:
     """The versions, devices and precision of this process, as lines to print."""
-    gpus = tf.config.list_physical_devices("GPU")
-    names = [tf.config.experimental.get_device_details(gpu).get("device_name", gpu.name) for gpu in gpus]
+    gpus = list_gpus()
     cpu = f"CPU ({os.cpu_count()} cores, {platform.machine()})"
-    devices = ", ".join(names) if names else f"{cpu}; no GPU found (TF_CPP_MIN_LOG_LEVEL=0 shows TensorFlow's reasons)"
+    devices = ", ".join(gpus) if gpus else f"{cpu}; no GPU found (TF_CPP_MIN_LOG_LEVEL=0 shows TensorFlow's reasons)"
     return "\n".join(
         [
             f"TensorFlow {tf.__version__}, Keras {keras.__version__}",
@@ -33,3 +32,9 @@ def describe(config: TrainConfig) -> str:
             f"precision: {config.precision}, XLA: {'on' if config.jit_compile else 'off'}",
         ]
     )
+
+
+def list_gpus() -> list[str]:
+    """The names of the GPUs."""
+    gpus = tf.config.list_physical_devices("GPU")
+    return [tf.config.experimental.get_device_details(gpu).get("device_name", gpu.name) for gpu in gpus]

@@ -5,11 +5,12 @@ from __future__ import annotations
 import os
 import re
 import shutil
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from functools import partial
 from typing import Any, NamedTuple
 
+import numpy as np
 import tensorflow as tf
 from tensorflow.core.protobuf.fingerprint_pb2 import FingerprintDef
 
@@ -25,8 +26,11 @@ from sfmlearner_tf.networks.layers import Network
 # Largest relative difference from the networks that is rounding.
 SAVED_MODEL_BOUND = 1e-5
 # All that an export may hold, the latter beside a saved_model.pb: a folder with anything else is never replaced.
-_FILES = re.compile(r"saved_model\.pb|(depth|pose)(_float(32|16)\.tflite|\.onnx)")
+_FILES = re.compile(r"saved_model\.pb|(depth|pose)(_(float32|float16|int8)\.tflite|\.onnx)")
 _SAVED_MODEL_COMPANIONS = {"variables", "assets", "fingerprint.pb"}
+
+# Examples of what each function is given, uint8 in batches of 1.
+Inputs = Mapping[str, Sequence[Mapping[str, np.ndarray]]]
 
 
 class Exportable(NamedTuple):
@@ -62,8 +66,9 @@ class ExportedFunction(NamedTuple):
 
     file: str  # name within the export
     function: str
-    bound: float  # largest relative difference from the networks that is rounding
+    bound: float  # largest relative difference from the networks that is no mistake
     load: Callable[[], Callable[..., Mapping[str, Any]]]
+    bounds_median: bool = False  # the bound is that of the median, not of the largest difference
 
 
 def load_exportable(ckpt_file: str, height: int, width: int, seq_length: int | None = None) -> Exportable:
@@ -131,11 +136,14 @@ def _forget_uuid(path: str) -> None:
         file.write(fingerprint.SerializeToString(deterministic=True))
 
 
-def make_function(networks: Exportable, name: str, any_size: bool) -> tf.types.experimental.PolymorphicFunction:
-    """The tf.function of Exportable.predict, with the inputs in their order, for any batch size.
+def make_function(
+    networks: Exportable, name: str, any_size: bool, batch_size: int | None = None
+) -> tf.types.experimental.PolymorphicFunction:
+    """The tf.function of Exportable.predict, with the inputs in their order.
 
     Args:
         any_size: resize images of any size inside, and give depth at their size too; else the networks' size alone.
+        batch_size: None for any.
     """
     size = (networks.height, networks.width)
     channels = networks.input_channels(name)
@@ -153,7 +161,7 @@ def make_function(networks: Exportable, name: str, any_size: bool) -> tf.types.e
         return outputs
 
     sides = (None, None) if any_size else size
-    specs = [tf.TensorSpec([None, *sides, count], tf.uint8, key) for key, count in channels.items()]
+    specs = [tf.TensorSpec([batch_size, *sides, count], tf.uint8, key) for key, count in channels.items()]
     return tf.function(predict, input_signature=specs)
 
 

@@ -6,9 +6,10 @@ import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from itertools import islice
 from pathlib import Path
-from typing import NamedTuple, TypeVar
+from typing import NamedTuple, Protocol, TypeVar
 
 import numpy as np
 import tensorflow as tf
@@ -24,8 +25,17 @@ from sfmlearner_tf.networks.building import load_network, load_pose_network
 
 # Images decoded ahead of the network, at its size.
 _AHEAD = 32
+# Parity: the release resizes the images of its depth test with Lanczos, those for motion bilinearly.
+_RESAMPLING = {"depth": Image.Resampling.LANCZOS, "pose": Image.Resampling.BILINEAR}
 
 _Item = TypeVar("_Item")
+
+
+class _Sized(Protocol):
+    @property
+    def height(self) -> int: ...
+    @property
+    def width(self) -> int: ...
 
 
 class DepthPredictor(NamedTuple):
@@ -156,7 +166,7 @@ def predict_depths(predictor: DepthPredictor, paths: Sequence[Path], batch_size:
 
     Raises UserError for an image that cannot be read.
     """
-    images = _load_images(paths, predictor.height, predictor.width, Image.Resampling.LANCZOS)
+    images = _load_images(paths, "depth", predictor)
     for batch in batched(images, batch_size):
         yield from predictor.predict(np.stack(batch)).numpy()
 
@@ -167,7 +177,7 @@ def predict_motions(predictor: PosePredictor, paths: Sequence[Path], batch_size:
     The target is the frame in the middle. Images are resized bilinearly, and each is read once.
     Raises UserError for an image that cannot be read.
     """
-    images = _load_images(paths, predictor.height, predictor.width, Image.Resampling.BILINEAR)
+    images = _load_images(paths, "pose", predictor)
     for batch in batched(_slide(images, predictor.seq_length), batch_size):
         yield from predictor.predict_windows(batch)
 
@@ -201,13 +211,27 @@ def _tell_lack_of_memory() -> Iterator[None]:
         raise UserError("out of memory: a smaller batch_size or image size needs less") from None
 
 
-def _load_images(paths: Iterable[Path], height: int, width: int, resampling: Image.Resampling) -> Iterator[np.ndarray]:
+def make_resizers(**networks: _Sized | None) -> dict[str, Callable[[Image.Image], np.ndarray]]:
+    """What makes of an RGB image of any size the pixels uint8 [height, width, 3] that a network gets.
+
+    Args:
+        networks: what knows their size, by what they predict, "depth" or "pose"; None is left out.
+    """
+    return {
+        name: partial(_resize, (network.width, network.height), _RESAMPLING[name])
+        for name, network in networks.items()
+        if network
+    }
+
+
+def _resize(size: tuple[int, int], resampling: Image.Resampling, image: Image.Image) -> np.ndarray:
+    return np.asarray(image.resize(size, resampling))
+
+
+def _load_images(paths: Iterable[Path], name: str, predictor: DepthPredictor | PosePredictor) -> Iterator[np.ndarray]:
     """The images uint8 [height, width, 3] in order."""
-
-    def load(path: Path) -> np.ndarray:
-        return np.asarray(open_image(path).resize((width, height), resampling))
-
-    return map_ahead(load, paths, _AHEAD)
+    resize = make_resizers(**{name: predictor})[name]
+    return map_ahead(lambda path: resize(open_image(path)), paths, _AHEAD)
 
 
 def _slide(images: Iterable[np.ndarray], length: int) -> Iterator[list[np.ndarray]]:

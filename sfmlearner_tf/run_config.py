@@ -55,6 +55,7 @@ _WITHOUT_EFFECT = (
     "distribute",
     "deterministic",
     "num_threads",
+    "cache",
 )
 # The files of a run. Those of `model-<step>` are its own where its state file `checkpoint` lists them: others, such as
 # the authors' released ones, may lie beside it.

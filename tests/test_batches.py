@@ -121,8 +121,7 @@ def test_flipped_frames_keep_their_camera():
 
 def test_target_is_the_middle_of_the_strip(folder):
     config, examples = config_for(folder), read_split(str(folder), "train")
-    frames = batches.load_frames(examples[0].image_path(str(folder)), config)
-    target, sources = batches.split_frames(frames, 3)
+    target, sources = batches.load_frames(examples[0].image_path(str(folder)), config)
     strip = tf.io.decode_jpeg(tf.io.read_file(examples[0].image_path(str(folder))))
     np.testing.assert_array_equal(target, strip[:, 64:128])
     np.testing.assert_array_equal(sources, np.concatenate([strip[:, :64], strip[:, 128:]], axis=-1))

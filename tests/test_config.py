@@ -40,6 +40,7 @@ def test_defaults_are_the_release_s():
         ({"batch_size": 10**9}, "batch_size must be at most 8192, got 1000000000"),
         ({"seed": 2**31}, "seed must be at most 2147483647, got 2147483648"),
         ({"max_steps": 2**31}, "max_steps must be at most 2147483647, got 2147483648"),
+        ({"cache": "ram"}, "cache must be one of none, memory, disk, got 'ram'"),
         ({"num_threads": 10**6}, "num_threads must be at most 1024, got 1000000"),
         ({"smooth_weight": 10**400}, "smooth_weight must be finite, got 1000"),
         ({"on_bad_example": "ignore"}, "on_bad_example must be one of stop, skip, got 'ignore'"),

@@ -174,22 +174,28 @@ def test_onnx_says_which_package_is_missing(monkeypatch):
 def test_check_tells_networks_apart(learner, networks, saved_model, tmp_path):
     exported = {function.function: function for function in export.write_saved_model(networks, str(tmp_path))}
     inputs = export_check.make_inputs(networks, None)
-    assert inputs["pose"]["sources"].shape == (1, HEIGHT, WIDTH, 12)
-    assert not np.array_equal(inputs["pose"]["sources"][..., :3], inputs["pose"]["target"])
+    (pose,) = inputs["pose"]
+    assert pose["sources"].shape == (1, HEIGHT, WIDTH, 12)
+    assert not np.array_equal(pose["sources"][..., :3], pose["target"])
     for name, function in exported.items():
-        assert export_check.compare(function, networks, inputs[name]) <= function.bound
+        check = export_check.check(function, networks, inputs[name], str(tmp_path))
+        assert check.difference <= function.bound
+        assert check.size > 4 * 31_000_000
+        assert check.call_s > 0
     bias = learner.release_variables()["depth_net/disp1/biases"]
     value = bias.numpy()
     bias.assign(value + 0.001)
-    assert export_check.compare(exported["depth"], networks, inputs["depth"]) > 1e-5
+    assert export_check.check(exported["depth"], networks, inputs["depth"], str(tmp_path)).difference > 1e-5
+    bias.assign([np.nan])
+    assert np.isnan(export_check.check(exported["depth"], networks, inputs["depth"], str(tmp_path)).difference)
     bias.assign(value)
 
 
 def test_check_takes_a_picture(networks, tmp_path):
     Image.new("L", (10, 10), 77).save(tmp_path / "grey.png")
-    (images,) = export_check.make_inputs(networks, str(tmp_path / "grey.png"))["depth"].values()
-    assert images.shape == (1, HEIGHT, WIDTH, 3)
-    assert np.all(images == 77)
+    (inputs,) = export_check.make_inputs(networks, str(tmp_path / "grey.png"))["depth"]
+    assert inputs["images"].shape == (1, HEIGHT, WIDTH, 3)
+    assert np.all(inputs["images"] == 77)
     with pytest.raises(UserError, match=r"none.png: expected an image; No such file"):
         export_check.make_inputs(networks, str(tmp_path / "none.png"))
 
@@ -223,7 +229,7 @@ def test_unfit_checkpoints_are_refused(learner, tmp_path):
 
 def test_only_an_earlier_export_is_replaced(tmp_path):
     out = tmp_path / "a" / "out"
-    for name in ("saved_model.pb", "depth_float32.tflite"):
+    for name in ("saved_model.pb", "pose_int8.tflite", "depth_float32.tflite"):
         with export.replace_export(str(out)) as folder:
             (tmp_path / "a" / folder / name).write_text("")
         assert [path.name for path in out.iterdir()] == [name]

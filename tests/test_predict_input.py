@@ -111,6 +111,21 @@ def test_what_is_no_photo_or_no_longer_there_is_left_out_and_noted(tmp_path):
     ]
 
 
+def test_pictures_come_in_order_with_what_the_networks_get_of_them(tmp_path):
+    for index in range(12):
+        # The first take longest.
+        save(tmp_path / f"{index}.png", color=(20 * index, 0, 0), size=(2000 // (index + 1), 50))
+    recording = list_recording(str(tmp_path))
+    resizers = {side: lambda image, side=side: np.asarray(image.resize((side, 3))) for side in (4, 5)}
+    pictures = list(read_pictures(recording, [0, 1, 3, *range(5, 12)], [], resizers))
+    assert [picture.number for picture in pictures] == [0, 1, 3, *range(5, 12)]
+    for picture in pictures:
+        assert picture.frame.name == str(picture.number)
+        for side in (4, 5):
+            assert picture.resized[side].shape == (3, side, 3)
+            assert np.all(picture.resized[side] == (20 * picture.number, 0, 0))
+
+
 def test_what_is_no_input_is_named(tmp_path):
     for path, message in (
         (tmp_path, "expected images in this folder, found none$"),

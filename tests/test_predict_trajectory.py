@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from PIL import Image
 from scipy.spatial.transform import Rotation
 
 from sfmlearner_tf.prediction import PosePredictor
@@ -56,7 +55,7 @@ def test_every_window_is_predicted_once_and_in_order(batch_size):
 
     motions = MotionPredictor(PosePredictor(first_pixels, 32, 64, seq_length=3), batch_size)
     for index in range(COUNT):
-        motions.add(Image.new("RGB", (80, 40), (index, 0, 0)))
+        motions.add(np.full([32, 64, 3], [index, 0, 0], np.uint8))
     motions.flush()
     seen = np.array(motions.vectors)[..., 0]
     np.testing.assert_array_equal(seen, [[index, 0, index + 2] for index in range(COUNT - 2)])

@@ -12,6 +12,7 @@ from kitti_eval.files import read_lines, write_text
 from sfmlearner_tf.batch import Batch
 from sfmlearner_tf.config import TrainConfig
 from sfmlearner_tf.data import batches
+from sfmlearner_tf.data.cache import DiskCache
 from sfmlearner_tf.data.formatted import Example
 from sfmlearner_tf.errors import UserError, first_line
 
@@ -31,7 +32,7 @@ class Feed:
         share: the part of each batch that is read.
 
     Raises:
-        UserError: more than max_bad_fraction of the examples are left out.
+        UserError: more than max_bad_fraction of the examples are left out, or there is too little room for the cache.
     """
 
     def __init__(
@@ -48,6 +49,10 @@ class Feed:
         self.left_out = {example: reason for example, reason in left_out.items() if example in listed}
         self._data: Iterator[Batch] | None = None
         self._check_share()
+        # Beside the iterator, which is made anew when an example is left out.
+        self._cache = batches.make_cache(config, examples)
+        if self._cache and share.index == 0:
+            print(self._cache.summary)
 
     def next_batch(self, step: int, position: int) -> Batch:
         """The batch after `step` steps in which `position` examples were seen, to be called for one after the other.
@@ -59,12 +64,14 @@ class Feed:
         """
         while True:
             if self._data is None:
-                self._data = iter(batches.make_batches(self.config, self._used(), step, position, self.share))
+                data = batches.make_batches(self.config, self._used(), step, position, self.share, self._cache)
+                self._data = iter(data)
             try:
                 return next(self._data)
-            except tf.errors.ResourceExhaustedError:
-                raise
             except tf.errors.OpError as error:
+                is_disk_full = isinstance(self._cache, DiskCache) and self._cache.place in str(error)
+                if isinstance(error, tf.errors.ResourceExhaustedError) and not is_disk_full:
+                    raise
                 self._data = None
                 damage = batches.find_damage(self.config, self._used(), position)
                 if not damage:

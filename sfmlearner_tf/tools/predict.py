@@ -32,27 +32,34 @@ from __future__ import annotations
 import contextlib
 import math
 import os
+import time
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 from absl import flags
-from PIL import Image
 from tqdm import tqdm
 
 from kitti_eval import command
-from kitti_eval.files import write_text
-from kitti_eval.pose_files import format_tum
+from kitti_eval.workers import map_ahead
 from sfmlearner_tf.config import TrainConfig
 from sfmlearner_tf.data.sequences import Note
 from sfmlearner_tf.data.video import find_ffmpeg
 from sfmlearner_tf.errors import UserError
 from sfmlearner_tf.run_config import find_image_size
-from sfmlearner_tf.tools.predict_input import Picture, Recording, check_images, list_recording, read_pictures
+from sfmlearner_tf.tools.predict_input import (
+    Picture,
+    Recording,
+    Resizers,
+    check_images,
+    list_recording,
+    read_all,
+    read_pictures,
+)
 from sfmlearner_tf.tools.predict_output import LAYOUTS, PictureWriter, find_range, open_video
 from sfmlearner_tf.tools.predict_scale import Point, compute_ratios, read_points
-from sfmlearner_tf.tools.predict_trajectory import MotionPredictor, chain_vectors
+from sfmlearner_tf.tools.predict_trajectory import MotionPredictor, check_length, write_trajectory
 
 if TYPE_CHECKING:
     from sfmlearner_tf.prediction import DepthPredictor, PosePredictor
@@ -60,6 +67,8 @@ if TYPE_CHECKING:
 OUTPUTS = ("png", "npy", "mp4")
 # Frames, spread over the recording, that determine a fixed colour range.
 _SAMPLES = 16
+# Full-size pictures that are written at a time.
+_WRITING = 4
 
 FLAGS = flags.FLAGS
 flags.DEFINE_string(
@@ -100,21 +109,28 @@ def main() -> None:
     points = read_points(FLAGS.scale_from_sparse, recording) if FLAGS.scale_from_sparse else {}
     _check_recording(recording, outputs)
     # Imports TensorFlow, which takes seconds: wrong flags and input should fail first.
+    from sfmlearner_tf.prediction import make_resizers
+
     depth_network, pose_network = _load_networks(needs_depth=bool(outputs or points))
     if pose_network:
-        _check_length(len(recording.frames), pose_network.seq_length)
+        check_length(len(recording.frames), pose_network.seq_length, FLAGS.input)
     _make_output_dir()
+    resizers = make_resizers(depth=depth_network, pose=pose_network)
     motions = MotionPredictor(pose_network, FLAGS.batch_size) if pose_network else None
     fixes_range = bool({"png", "mp4"} & set(outputs)) and _color_range(recording, outputs) == "fixed"
-    scale, ends = _look_ahead(recording, points, fixes_range, depth_network)
+    scale, ends = _look_ahead(recording, points, fixes_range, depth_network, resizers)
     notes: list[Note] = []
+    started = time.perf_counter()
     with _open_writer(recording, outputs, 1.0 if scale is None else scale, ends) as writer:
-        pictures = _read_all(recording, needs_all=bool(motions or "mp4" in outputs), notes=notes)
-        count = _predict(pictures, depth_network if outputs else None, motions, writer)
+        pictures = read_all(recording, bool(motions or "mp4" in outputs), notes, resizers)
+        count = _predict(pictures, len(recording.frames), depth_network if outputs else None, motions, writer)
+    rate = count / (time.perf_counter() - started)
     if motions:
-        _write_trajectory(recording, motions, 1.0 if scale is None else scale)
+        path = Path(FLAGS.output_dir, f"{recording.name}_trajectory.txt")
+        write_trajectory(path, motions, recording.times_s, 1.0 if scale is None else scale)
     unit = "an unknown unit (--scale or --scale_from_sparse make it metres)" if scale is None else "metres"
-    print(f"{FLAGS.output_dir}: {count} of {len(recording.frames)} frames; depth and translation are in {unit}")
+    done = f"{count} of {len(recording.frames)} frames, {rate:.1f} frames/s"
+    print(f"{FLAGS.output_dir}: {done}; depth and translation are in {unit}")
     for note in notes:
         print(f"{note.kind}: {note.what}")
     if notes or count < len(recording.frames):
@@ -157,14 +173,6 @@ def _check_recording(recording: Recording, outputs: list[str]) -> None:
         find_ffmpeg()
 
 
-def _check_length(count: int, seq_length: int) -> None:
-    """Raises UserError where there are too few frames for the pose network."""
-    if count < seq_length:
-        raise UserError(
-            f"--poses: expected at least {seq_length} frames, as the pose network sees, found {count} in {FLAGS.input}"
-        )
-
-
 def _make_output_dir() -> None:
     try:
         os.makedirs(FLAGS.output_dir, exist_ok=True)
@@ -202,7 +210,11 @@ def _load_networks(needs_depth: bool) -> tuple[DepthPredictor | None, PosePredic
 
 
 def _look_ahead(
-    recording: Recording, points: dict[int, list[Point]], needs_ends: bool, network: DepthPredictor | None
+    recording: Recording,
+    points: dict[int, list[Point]],
+    needs_ends: bool,
+    network: DepthPredictor | None,
+    resizers: Resizers,
 ) -> tuple[float | None, tuple[float, float] | None]:
     """The scale (None if unknown) and the disparity range of the colours (None if each image has its own)."""
     count = len(recording.frames)
@@ -211,7 +223,7 @@ def _look_ahead(
     disparities = []
     if network and (samples or points):
         chosen = sorted(samples | points.keys())
-        with contextlib.closing(read_pictures(recording, chosen, notes=[])) as pictures:
+        with contextlib.closing(read_pictures(recording, chosen, [], resizers)) as pictures:
             progress = tqdm(pictures, "looking ahead", len(chosen), unit="frame", disable=None)
             for picture, depth in _predict_depths(progress, network):
                 ratios += compute_ratios(points.get(picture.number, []), picture, depth)
@@ -231,10 +243,7 @@ def _predict_depths(pictures: Iterable[Picture], network: DepthPredictor) -> Ite
     from sfmlearner_tf.prediction import batched
 
     for batch in batched(pictures, FLAGS.batch_size):
-        size = network.width, network.height
-        # Parity: the release resizes the images of its depth test with Lanczos.
-        images = [np.asarray(picture.image.resize(size, Image.Resampling.LANCZOS)) for picture in batch]
-        yield from zip(batch, network.predict(np.stack(images)).numpy())
+        yield from zip(batch, network.predict(np.stack([picture.resized["depth"] for picture in batch])).numpy())
 
 
 @contextlib.contextmanager
@@ -248,36 +257,33 @@ def _open_writer(
         yield PictureWriter(folder, "png" in outputs, "npy" in outputs, video, FLAGS.layout, ends, scale)
 
 
-def _read_all(recording: Recording, needs_all: bool, notes: list[Note]) -> Iterator[Picture]:
-    """Yields the frames that can be read. With `needs_all`, raises UserError if one is missing before another."""
-    count = len(recording.frames)
-    with contextlib.closing(read_pictures(recording, list(range(count)), notes)) as pictures:
-        for number, picture in enumerate(tqdm(pictures, "predicting", count, unit="frame", disable=None)):
-            if needs_all and picture.number != number:
-                raise UserError(f"{notes[-1].what}; a video and a trajectory need every frame")
-            yield picture
-
-
 def _predict(
-    pictures: Iterator[Picture], network: DepthPredictor | None, motions: MotionPredictor | None, writer: PictureWriter
+    pictures: Iterable[Picture],
+    total: int,
+    network: DepthPredictor | None,
+    motions: MotionPredictor | None,
+    writer: PictureWriter,
 ) -> int:
-    """Predicts and writes all frames; returns their number."""
-    count = 0
-    for picture, depth in _predict_depths(pictures, network) if network else ((picture, None) for picture in pictures):
+    """Predicts and writes all frames, of which there should be `total`; returns their number."""
+
+    def write(predicted: tuple[Picture, np.ndarray | None]) -> tuple[Picture, list[np.ndarray]]:
+        picture, depth = predicted
+        video_frames: list[np.ndarray] = []
         if depth is not None:
-            writer.write(picture, depth)
+            writer._replace(add_to_video=writer.add_to_video and video_frames.append).write(picture, depth)
+        return picture, video_frames
+
+    count = 0
+    predicted = _predict_depths(pictures, network) if network else ((picture, None) for picture in pictures)
+    # Threads write while the network predicts the next batch; a video gets its frames here, in order.
+    written = map_ahead(write, predicted, _WRITING)
+    for picture, video_frames in tqdm(written, "predicting", total, unit="frame", disable=None):
+        for frame in video_frames:
+            writer.add_to_video(frame)  # type: ignore[misc]
         if motions:
-            motions.add(picture.image)
+            motions.add(picture.resized["pose"])
         count += 1
     return count
-
-
-def _write_trajectory(recording: Recording, motions: MotionPredictor, scale: float) -> None:
-    motions.flush()
-    if not motions.vectors:
-        raise UserError(f"--poses: expected at least {motions.seq_length} readable frames, found fewer")
-    poses, times_s = chain_vectors(motions.vectors, recording.times_s, scale)
-    write_text(Path(FLAGS.output_dir, f"{recording.name}_trajectory.txt"), format_tum(poses, times_s))
 
 
 def cli() -> None:

@@ -5,10 +5,13 @@ from __future__ import annotations
 import contextlib
 import glob
 import os
-from collections.abc import Generator
+from collections.abc import Generator, Mapping
+from itertools import islice
 from pathlib import Path
-from typing import NamedTuple
+from types import MappingProxyType
+from typing import Callable, NamedTuple
 
+import numpy as np
 from PIL import Image
 
 from kitti_eval.workers import map_ahead
@@ -26,6 +29,9 @@ from sfmlearner_tf.errors import UserError
 
 # Full-size images decoded ahead of the network.
 _AHEAD = 4
+
+# By name, what makes of an image the pixels [height, width, 3] uint8 that a network gets.
+Resizers = Mapping[str, Callable[[Image.Image], np.ndarray]]
 
 
 class Recording(NamedTuple):
@@ -50,18 +56,20 @@ class Recording(NamedTuple):
 
 
 class Picture(NamedTuple):
-    """A decoded frame: its number in the recording, and its upright RGB image."""
+    """A decoded frame: its number in the recording, its upright RGB image, and that resized, by the resizers' names."""
 
     number: int
     frame: Frame
     image: Image.Image
+    resized: Mapping[str, np.ndarray] = MappingProxyType({})
 
 
-def list_recording(path: str, output_dir: str | None = None) -> Recording:
-    """Lists the frames of `--input`.
+def list_recording(path: str, output_dir: str | None = None, flag: str = "input") -> Recording:
+    """Lists the frames of a folder, a pattern, an image or a video.
 
     Args:
         output_dir: a pattern also matches the pictures that an earlier run wrote there; they are left out.
+        flag: that `path` was given by, for messages.
 
     Raises:
         UserError: nothing matches, the folder has no image, or the file is neither an image nor a video.
@@ -71,28 +79,57 @@ def list_recording(path: str, output_dir: str | None = None) -> Recording:
         if not paths:
             videos = sorted(entry for entry in os.listdir(path) if entry.lower().endswith(VIDEO_ENDINGS))
             hint = f"; for a video, name the file, such as {os.path.join(path, videos[0])}" if videos else ""
-            raise UserError(f"--input={path}: expected images in this folder, found none{hint}")
-        return _list_images(paths, name or "images")
+            raise UserError(f"--{flag}={path}: expected images in this folder, found none{hint}")
+        return _list_images(paths, name or "images", flag)
     if os.path.isfile(path):
         stem = Path(path).stem
-        return _list_images([path], stem) if path.lower().endswith(IMAGE_ENDINGS) else _list_video(path, stem)
+        is_image = path.lower().endswith(IMAGE_ENDINGS)
+        return _list_images([path], stem, flag) if is_image else _list_video(path, stem, flag)
     # Two "**" find a file twice.
     paths = sorted({found for found in glob.glob(path, recursive=True) if found.lower().endswith(IMAGE_ENDINGS)})
     if not paths:
         found = "no image that matches this pattern" if glob.has_magic(path) else "nothing of this name"
-        raise UserError(f"--input={path}: expected images, a folder or a video, found {found}")
+        raise UserError(f"--{flag}={path}: expected images, a folder or a video, found {found}")
     others = [found for found in paths if output_dir is None or not _lies_in(found, output_dir)]
-    return _list_images(sorted(others or paths, key=natural_order), "images")
+    return _list_images(sorted(others or paths, key=natural_order), "images", flag)
 
 
-def read_pictures(recording: Recording, numbers: list[int], notes: list[Note]) -> Generator[Picture, None, None]:
-    """Decodes the frames with these ascending numbers in order; skips damaged ones and adds notes about them."""
+def read_pictures(
+    recording: Recording, numbers: list[int], notes: list[Note], resizers: Resizers = MappingProxyType({})
+) -> Generator[Picture, None, None]:
+    """Decodes the frames with these ascending numbers in order; skips damaged ones and adds notes about them.
+
+    Threads decode and resize ahead of what is asked for.
+    """
+
+    def load(source: Frame | Image.Image | None) -> tuple[Image.Image, Mapping[str, np.ndarray]] | Note | None:
+        image = _open(source) if isinstance(source, Frame) else source
+        if not isinstance(image, Image.Image):
+            return image
+        return image, {name: resize(image) for name, resize in resizers.items()}
+
     frames = tuple(recording.frames[number] for number in numbers)
-    images = read_video(frames, notes) if recording.is_video else _read_images(frames, notes)
-    with contextlib.closing(images):
-        for number, frame, image in zip(numbers, frames, images):
-            if image is not None:
-                yield Picture(number, frame, image)
+    video = contextlib.closing(read_video(frames, notes)) if recording.is_video else None
+    with video or contextlib.nullcontext(frames) as sources:
+        # Nothing behind the last frame is decoded.
+        results = map_ahead(load, islice(sources, len(frames)), _AHEAD)
+        for number, frame, result in zip(numbers, frames, results):
+            if isinstance(result, Note):
+                notes.append(result)
+            elif result:
+                yield Picture(number, frame, *result)
+
+
+def read_all(
+    recording: Recording, needs_all: bool, notes: list[Note], resizers: Resizers
+) -> Generator[Picture, None, None]:
+    """Yields the frames that can be read. With `needs_all`, raises UserError if one is missing before another."""
+    numbers = list(range(len(recording.frames)))
+    with contextlib.closing(read_pictures(recording, numbers, notes, resizers)) as pictures:
+        for number, picture in enumerate(pictures):
+            if needs_all and picture.number != number:
+                raise UserError(f"{notes[-1].what}; a video and a trajectory need every frame")
+            yield picture
 
 
 def check_images(recording: Recording, one_size: bool) -> None:
@@ -111,7 +148,7 @@ def check_images(recording: Recording, one_size: bool) -> None:
             )
 
 
-def _list_images(paths: list[str], name: str) -> Recording:
+def _list_images(paths: list[str], name: str, flag: str) -> Recording:
     """Frames are named after their files; where two files have the same name, with the folders, joined if possible."""
     folder = os.path.commonpath([os.path.dirname(path) for path in paths])
     relative = [os.path.relpath(path, folder) for path in paths]
@@ -119,7 +156,7 @@ def _list_images(paths: list[str], name: str) -> Recording:
         if len(set(names)) == len(names):
             break
     else:
-        raise UserError(f"--input: expected every image once, found some by several paths in {folder or '.'}")
+        raise UserError(f"--{flag}: expected every image once, found some by several paths in {folder or '.'}")
     frames = tuple(Frame(own, path) for own, path in zip(names, paths))
     return Recording(name, frames, [float(index) for index in range(len(frames))])
 
@@ -129,24 +166,15 @@ def _lies_in(path: str, folder: str) -> bool:
     return os.path.commonpath([os.path.realpath(os.path.dirname(path)), folder]) == folder
 
 
-def _list_video(path: str, stem: str) -> Recording:
+def _list_video(path: str, stem: str, flag: str) -> Recording:
     if not path.lower().endswith(VIDEO_ENDINGS):
         endings = " ".join((*IMAGE_ENDINGS, *VIDEO_ENDINGS))
-        raise UserError(f"--input={path}: expected an image or a video, a file that ends in one of {endings}")
+        raise UserError(f"--{flag}={path}: expected an image or a video, a file that ends in one of {endings}")
     times_s, complaint = read_video_times(path)
     if not times_s:
-        raise UserError(f"--input={path}: expected a video, found no frame in it; {complaint or 'nothing to decode'}")
+        raise UserError(f"--{flag}={path}: expected a video, found no frame in it; {complaint or 'nothing to decode'}")
     frames = tuple(Frame(f"{stem}_{index:06d}", path, index) for index in range(len(times_s)))
     return Recording(stem, frames, times_s)
-
-
-def _read_images(frames: tuple[Frame, ...], notes: list[Note]) -> Generator[Image.Image | None, None, None]:
-    for result in map_ahead(_open, frames, _AHEAD):
-        if isinstance(result, Note):
-            notes.append(result)
-            yield None
-        else:
-            yield result
 
 
 def _open(frame: Frame) -> Image.Image | Note:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-from PIL import Image
 
-from kitti_eval.pose_files import TimedPoses
+from kitti_eval.files import write_text
+from kitti_eval.pose_files import TimedPoses, format_tum
 from kitti_eval.snippets import chain_snippets
 from kitti_eval.trajectory import predicted_vectors_to_poses
+from sfmlearner_tf.errors import UserError
 
 if TYPE_CHECKING:
     from sfmlearner_tf.prediction import PosePredictor
@@ -29,11 +31,9 @@ class MotionPredictor:
         self._batch_size = batch_size
         self._images: list[np.ndarray] = []
 
-    def add(self, image: Image.Image) -> None:
-        """Adds the next frame, of any size."""
-        size = self._network.width, self._network.height
-        # Parity: for motion the release resizes bilinearly, for depth with Lanczos.
-        self._images.append(np.asarray(image.resize(size, Image.Resampling.BILINEAR)))
+    def add(self, image: np.ndarray) -> None:
+        """Adds the next frame, uint8 [height, width, 3] of the network's size."""
+        self._images.append(image)
         if len(self._images) == self.seq_length - 1 + self._batch_size:
             self.flush()
 
@@ -44,6 +44,14 @@ class MotionPredictor:
         if windows:
             self.vectors += list(self._network.predict_windows(windows))
             self._images = self._images[len(windows) :]
+
+
+def check_length(count: int, seq_length: int, name: str) -> None:
+    """Raises UserError where `name` has too few frames for the pose network."""
+    if count < seq_length:
+        raise UserError(
+            f"--poses: expected at least {seq_length} frames, as the pose network sees, found {count} in {name}"
+        )
 
 
 def chain_vectors(vectors: list[np.ndarray], times_s: list[float], scale: float) -> TimedPoses:
@@ -58,3 +66,11 @@ def chain_vectors(vectors: list[np.ndarray], times_s: list[float], scale: float)
         poses[:, :3, 3] *= scale
         snippets.append(TimedPoses(poses, np.array(times_s[first : first + len(window)])))
     return chain_snippets(snippets)
+
+
+def write_trajectory(path: Path, motions: MotionPredictor, times_s: list[float], scale: float) -> None:
+    """Writes the poses of all frames in TUM format. Raises UserError for too few frames, or if it cannot be written."""
+    motions.flush()
+    if not motions.vectors:
+        raise UserError(f"--poses: expected at least {motions.seq_length} readable frames, found fewer")
+    write_text(path, format_tum(*chain_vectors(motions.vectors, times_s, scale)))

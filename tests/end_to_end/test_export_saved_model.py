@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -11,6 +12,7 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
+from forked import run_forked
 from sfmlearner_tf import TrainConfig, export_tflite, run_config
 from sfmlearner_tf.checkpoint_folder import CheckpointFolder
 from sfmlearner_tf.networks.pose_exp_net import PoseExpNet
@@ -46,20 +48,28 @@ def write_checkpoint(folder):
     return CheckpointFolder(str(folder), network.release_variables()).save_step(7)
 
 
+def save_pictures(folder, count):
+    folder.mkdir()
+    for seed in range(count):
+        pixels = np.random.RandomState(seed).randint(0, 256, (4, 8, 3), np.uint8)
+        Image.fromarray(pixels).resize((80, 40)).save(folder / f"{seed}.png")
+    return folder
+
+
 def run(*options, how=(str(TOOL),)):
     command = [sys.executable, *how, *map(str, options)]
     return subprocess.run(command, capture_output=True, text=True, check=False, timeout=300)
 
 
 def test_writes_and_verifies_what_the_checkpoint_has(ckpt_file, tmp_path):
-    out, picture = tmp_path / "out", tmp_path / "picture.png"
-    Image.fromarray(np.random.RandomState(0).randint(0, 256, (40, 80), np.uint8)).save(picture)
+    out, pictures = tmp_path / "out", save_pictures(tmp_path / "pictures", 5)
     done = run(
         f"--ckpt_file={ckpt_file}",
         f"--output_dir={out}",
         "--format=saved_model,tflite",
-        "--precision=float32,float16",
-        f"--verify_image={picture}",
+        "--precision=float32,float16,int8",
+        f"--calibration_images={pictures}",
+        "--verify",
         *SIZE,
         how=("-c", ASKS_FOR_MEMORY_FIRST),
     )
@@ -67,14 +77,19 @@ def test_writes_and_verifies_what_the_checkpoint_has(ckpt_file, tmp_path):
     asked, first, *lines = done.stdout.splitlines()
     assert asked == "asked for"
     assert first == f"{ckpt_file} has no depth network: exported pose of 3 frames at 32x64"
-    files = ["saved_model.pb", "pose_float32.tflite", "pose_float16.tflite"]
-    assert [line.split(", pose: largest relative difference ")[0] for line in lines] == [f"{out}/{f}" for f in files]
+    files = ["saved_model.pb", "pose_float32.tflite", "pose_float16.tflite", "pose_int8.tflite"]
+    for file, line in zip(files, lines):
+        which = "median" if "int8" in file else "largest"
+        number = r"[\d.e+-]+"
+        cost = f"{number} ms a call, {number} MB"
+        assert re.fullmatch(f"{re.escape(str(out / file))}, pose: {which} relative difference {number}, {cost}", line)
+    assert len(lines) == len(files)
     assert all((out / file).stat().st_size > 10_000 for file in files)
     saved = tf.saved_model.load(str(out))
     assert set(saved.signatures) == {"serving_default", "pose"}
     # The mask decoder of the checkpoint is left out.
     assert len(saved.variables_by_name) == 16
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["out", "picture.png"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["out", "pictures"]
 
 
 def test_images_have_the_size_of_the_training(tmp_path):
@@ -88,19 +103,27 @@ def test_images_have_the_size_of_the_training(tmp_path):
 
 
 def test_mistakes_are_told_in_one_line(ckpt_file, tmp_path):
-    (tmp_path / "notes.txt").write_text("")
-    new = tmp_path / "new"
+    other, new = tmp_path / "other", tmp_path / "new"
+    other.mkdir()
+    (other / "notes.txt").write_text("")
+    two, damaged = (save_pictures(tmp_path / name, count) for name, count in (("two", 2), ("damaged", 4)))
+    (damaged / "2.png").write_bytes((damaged / "2.png").read_bytes()[:100])
+    int8 = (f"--output_dir={new}", "--format=tflite", "--precision=int8")
     for options, message in (
-        ((f"--ckpt_file={ckpt_file}", f"--output_dir={new}", "--seq_length=4"), "--seq_length=4: expected an odd"),
-        ((f"--ckpt_file={ckpt_file}", f"--output_dir={new}", "--img_width=31"), "--img_width=31"),
-        ((f"--ckpt_file={ckpt_file}", f"--output_dir={new}", "--img_height=100000000"), "--img_height=100000000"),
+        ((f"--output_dir={new}", "--seq_length=4"), "--seq_length=4: expected an odd"),
+        ((f"--output_dir={new}", "--img_width=31"), "--img_width=31"),
+        ((f"--output_dir={new}", "--img_height=100000000"), "--img_height=100000000"),
+        ((f"--output_dir={new}", "--format=tflit"), "--format: expected any of saved_model"),
+        ((f"--output_dir={other}",), "holds notes.txt: expected a new folder"),
+        (int8, "error: --precision=int8: expected --calibration_images, pictures of what the network will see"),
+        ((*int8, f"--calibration_images={other}"), f"--calibration_images={other}: expected images"),
         (
-            (f"--ckpt_file={ckpt_file}", f"--output_dir={new}", "--format=tflit"),
-            "--format: expected any of saved_model",
+            (*int8, f"--calibration_images={two}"),
+            "--calibration_images: expected at least 3 pictures in a row, found 2",
         ),
-        ((f"--ckpt_file={ckpt_file}", f"--output_dir={tmp_path}"), "holds notes.txt: expected a new folder"),
+        ((*int8, f"--calibration_images={damaged}"), f"--calibration_images: {damaged}/2.png: expected an image"),
     ):
-        done = run(*options)
+        done = run_forked(str(TOOL), f"--ckpt_file={ckpt_file}", *options)
         assert done.returncode == 1
         assert done.stderr.splitlines()[-1].startswith("error: ")
         assert message in done.stderr.splitlines()[-1]
