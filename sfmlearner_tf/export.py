@@ -16,6 +16,7 @@ from tensorflow.core.protobuf.fingerprint_pb2 import FingerprintDef
 
 from kitti_eval.locks import lock_folder
 from sfmlearner_tf import checkpoint
+from sfmlearner_tf.checksums import write_checksums
 from sfmlearner_tf.errors import UserError, first_line
 from sfmlearner_tf.geometry import pose_vec2mat
 from sfmlearner_tf.images import preprocess
@@ -26,7 +27,7 @@ from sfmlearner_tf.networks.layers import Network
 # Largest relative difference from the networks that is rounding.
 SAVED_MODEL_BOUND = 1e-5
 # All that an export may hold, the latter beside a saved_model.pb: a folder with anything else is never replaced.
-_FILES = re.compile(r"saved_model\.pb|(depth|pose)(_(float32|float16|int8)\.tflite|\.onnx)")
+_FILES = re.compile(r"SHA256SUMS|saved_model\.pb|(depth|pose)(_(float32|float16|int8)\.tflite|\.onnx)")
 _SAVED_MODEL_COMPANIONS = {"variables", "assets", "fingerprint.pb"}
 
 # Examples of what each function is given, uint8 in batches of 1.
@@ -201,7 +202,7 @@ def _resize_side(images_u8: tf.Tensor, axis: int, side: int, method: str) -> tf.
 def replace_export(output_dir: str) -> Iterator[str]:
     """A folder to export to, which takes the place of `output_dir` when the block ends well.
 
-    Where this process is killed between moving the earlier export away and the new one there, the next call puts the
+    It gets the sums of its files, see `checksums`. Where this process is killed between moving the earlier export away and the new one there, the next call puts the
     earlier one back.
 
     Raises:
@@ -222,6 +223,7 @@ def replace_export(output_dir: str) -> Iterator[str]:
                 shutil.rmtree(new, ignore_errors=True)
                 os.mkdir(new)
                 yield new
+                write_checksums(new)
                 if os.path.exists(path):
                     os.rename(path, earlier)
                 os.rename(new, path)

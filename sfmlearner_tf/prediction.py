@@ -17,6 +17,7 @@ from PIL import Image
 
 from kitti_eval.files import write_aside
 from kitti_eval.workers import map_ahead
+from sfmlearner_tf.checksums import check_checksums
 from sfmlearner_tf.data.batches import stack_windows
 from sfmlearner_tf.data.frames import open_image
 from sfmlearner_tf.errors import UserError, first_line
@@ -111,6 +112,8 @@ class SavedModel:
         self.path = path
         if not os.path.isfile(os.path.join(path, "saved_model.pb")):
             raise UserError(f"{path}: expected the folder of a SavedModel, found no saved_model.pb in it")
+        # TensorFlow itself notices little damage.
+        check_checksums(path, "saved_model.pb", "variables/")
         try:
             self._model = tf.saved_model.load(path)
             self._outputs = {name: found.structured_outputs for name, found in self._model.signatures.items()}

@@ -13,7 +13,7 @@ import pytest
 ROOT = Path(__file__).parents[1]
 # Each layer may import those before it, never those after it; a folder's name stands for all that is in it.
 LAYERS = [
-    {"errors", "geometry", "images", "batch", "watchdogs", "stop_signals"},
+    {"errors", "checksums", "geometry", "images", "batch", "watchdogs", "stop_signals"},
     {"distribution"},
     {"adam", "loss_scale"},
     {"networks.registry", "networks.motion"},

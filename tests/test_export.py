@@ -232,7 +232,7 @@ def test_only_an_earlier_export_is_replaced(tmp_path):
     for name in ("saved_model.pb", "pose_int8.tflite", "depth_float32.tflite"):
         with export.replace_export(str(out)) as folder:
             (tmp_path / "a" / folder / name).write_text("")
-        assert [path.name for path in out.iterdir()] == [name]
+        assert sorted(path.name for path in out.iterdir()) == sorted(["SHA256SUMS", name])
     for name in ("notes.txt", "other.tflite", "assets"):
         (out / name).write_text("")
         with pytest.raises(UserError, match=f"holds {name}: expected a new folder"), export.replace_export(str(out)):
@@ -243,7 +243,7 @@ def test_only_an_earlier_export_is_replaced(tmp_path):
         pass
     with pytest.raises(UserError, match="cannot write"), export.replace_export(str(out / "notes.txt" / "b")):
         pass
-    assert sorted(path.name for path in out.iterdir()) == ["depth_float32.tflite", "notes.txt"]
+    assert sorted(path.name for path in out.iterdir()) == ["SHA256SUMS", "depth_float32.tflite", "notes.txt"]
 
 
 def test_a_second_export_to_the_same_folder_is_refused(tmp_path):
@@ -253,7 +253,7 @@ def test_a_second_export_to_the_same_folder_is_refused(tmp_path):
         with export.replace_export(str(tmp_path / "other")):
             pass
         (tmp_path / folder / "pose.onnx").touch()
-    assert [path.name for path in (tmp_path / "out").iterdir()] == ["pose.onnx"]
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["SHA256SUMS", "pose.onnx"]
     assert sorted(path.name for path in tmp_path.iterdir()) == ["other", "out"]
 
 

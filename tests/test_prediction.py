@@ -5,7 +5,7 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
-from sfmlearner_tf import prediction
+from sfmlearner_tf import export, prediction
 from sfmlearner_tf.checkpoint_folder import CheckpointFolder
 from sfmlearner_tf.errors import UserError
 from sfmlearner_tf.images import preprocess
@@ -143,6 +143,25 @@ def test_a_damaged_saved_model_is_named(tmp_path):
                 prediction.SavedModel(str(model.parent))
             path.write_bytes(content)
     assert prediction.SavedModel(str(model.parent)).depth()[1:] == (HEIGHT, WIDTH)
+
+
+def test_any_changed_byte_of_an_export_is_named(tmp_path):
+    with export.replace_export(str(tmp_path / "model")) as folder:
+        write_tiny_saved_model(Path(folder))
+    random = np.random.RandomState(0)
+    for name in ("saved_model.pb", "variables/variables.index", "variables/variables.data-00000-of-00001"):
+        path = tmp_path / "model" / name
+        content = path.read_bytes()
+        for place in random.randint(0, len(content), 20):
+            path.write_bytes(content[:place] + bytes([content[place] ^ 1]) + content[place + 1 :])
+            with pytest.raises(UserError, match=f"^{path}: expected the file that was exported, found another sum"):
+                prediction.SavedModel(str(tmp_path / "model"))
+        path.write_bytes(content)
+    path.unlink()
+    with pytest.raises(UserError, match=f"^{path}: expected a file, as SHA256SUMS lists it; No such file"):
+        prediction.SavedModel(str(tmp_path / "model"))
+    path.write_bytes(content)
+    assert prediction.SavedModel(str(tmp_path / "model")).depth()[1:] == (HEIGHT, WIDTH)
 
 
 def test_a_saved_model_of_another_kind_is_named(tmp_path):
