@@ -202,8 +202,8 @@ def _resize_side(images_u8: tf.Tensor, axis: int, side: int, method: str) -> tf.
 def replace_export(output_dir: str) -> Iterator[str]:
     """A folder to export to, which takes the place of `output_dir` when the block ends well.
 
-    It gets the sums of its files, see `checksums`. Where this process is killed between moving the earlier export away and the new one there, the next call puts the
-    earlier one back.
+    It gets the sums of its files, see `checksums`. Where this process is killed between moving the earlier export away
+    and the new one there, the next call puts the earlier one back.
 
     Raises:
         UserError: `output_dir` holds something that is no export, or cannot be written, or another process exports

@@ -31,9 +31,15 @@ class Summaries:
         except tf.errors.OpError as error:
             raise UserError(f"cannot write summaries: {first_line(error)}") from None
         self.learner = learner
+        # In a graph: outside of one, TensorFlow loses some memory with every image and histogram.
+        self._record = tf.function(self._record_batch)
 
     def write(self, step: int, batch: Batch) -> None:
         """Writes the summaries of a batch, as the networks see it before they learn from it."""
+        self._record(tf.constant(step, tf.int64), batch)
+        self.writer.flush()
+
+    def _record_batch(self, step: tf.Tensor, batch: Batch) -> None:
         out = self.learner.forward(batch)
         with self.writer.as_default(step=step):
             for name, value in out["losses"].items():
@@ -44,7 +50,6 @@ class Summaries:
                 _write_depth(scale, depth)
                 masks = out["masks"][scale] if out["masks"] else None
                 _write_images(scale, batch, out["projected"][scale], masks)
-        self.writer.flush()
 
     def write_validation(self, step: int, metrics: dict[str, float]) -> None:
         """Writes what validation measured, under tags of its own."""

@@ -67,13 +67,15 @@ class Trainer:
         if self.workers.is_chief:
             self._introduce()
         if self.step >= last:
-            print(f"nothing to do: step {self.step} is reached, and max_steps={self.config.max_steps} ends at {last}")
+            self._say(
+                f"nothing to do: step {self.step} is reached, and max_steps={self.config.max_steps} ends at {last}"
+            )
             return
         with catch_stop_signals() as stopped:
             for _ in self.steps(stopped):
                 pass
         if stopped:
-            print("stopped; continue_train with the same options continues from here")
+            self._say("stopped; continue_train with the same options continues from here")
             signal.raise_signal(stopped[0])
             raise KeyboardInterrupt  # where the signal was ignored before
 
@@ -149,7 +151,7 @@ class Trainer:
             self.alarms += 1
             if self.config.on_collapse == "stop":
                 raise UserError(f"{alarm}; stopped by on_collapse=stop, the last checkpoint stays as it is")
-            tqdm.write(f"warning: {alarm}")
+            self._say(f"warning: {alarm}")
 
     def _make_validator(self) -> Validator | None:
         """None where val_freq is 0 or, as can be with little data, val.txt is empty."""
@@ -187,14 +189,14 @@ class Trainer:
             path = self.checkpoints.restore_newest(self._restore)
         changes = resuming.list_changes(path, before, config, self.examples)
         if changes:
-            print("\n  ".join([f"continuing from {path} with changes:", *changes]))
+            self._say("\n  ".join([f"continuing from {path} with changes:", *changes]))
         self.step = int(self.learner.global_step.numpy())
         self.position = int(checkpoint.read_scalar(path, resuming.DATA_POSITION, self.step * config.batch_size))
         return read_left_out(os.path.dirname(path))
 
     def _restore(self, path: str) -> None:
         if not self.learner.restore(path):
-            print(f"{path} has no state of Adam: its moments start from zero")
+            self._say(f"{path} has no state of Adam: its moments start from zero")
 
     def _claim_folder(self) -> None:
         """Makes the folder this run's: deletes an earlier run if asked to, and writes what it begins with."""
@@ -204,6 +206,11 @@ class Trainer:
             self.checkpoints = self._open_checkpoints()
         run_config.write(self.config, self.config.checkpoint_dir)
         self.feed.write_left_out()
+
+    def _say(self, text: str) -> None:
+        """Of several workers only the chief speaks."""
+        if self.workers.is_chief:
+            tqdm.write(text)
 
     def _introduce(self) -> None:
         print(device.describe(self.config))

@@ -104,11 +104,14 @@ def test_workers_stop_together_survive_each_other_and_go_on_alone(start, dataset
     assert saved(run, DATA_POSITION) == 4 * stopped_at
 
     damaged.write_bytes(content)
-    chief, other = start("--continue_train")
+    again = ("--continue_train", "--accept_changes", "--learning_rate=0.0001")
+    chief, other = start(*again)
     wait_for_step(chief, run, stopped_at + 5)
     other.process.kill()
     status, text = chief.end()
     assert status == 1
+    assert "with changes:" in text
+    assert "with changes:" not in other.end()[1]
     errors = [line for line in text.splitlines() if line.startswith("error: ")]
     assert len(errors) == 1
     assert errors[0].startswith("error: another worker has ended or cannot be reached (")
@@ -116,7 +119,7 @@ def test_workers_stop_together_survive_each_other_and_go_on_alone(start, dataset
     killed_at = saved(run, GLOBAL_STEP)
     assert killed_at > stopped_at
 
-    (alone,) = start("--continue_train", f"--max_steps={killed_at + 3}", count=1)
+    (alone,) = start(*again, f"--max_steps={killed_at + 3}", count=1)
     status, text = alone.end()
     assert status == 0, text
     assert saved(run, GLOBAL_STEP) == killed_at + 2
