@@ -266,20 +266,17 @@ def _predict(
 ) -> int:
     """Predicts and writes all frames, of which there should be `total`; returns their number."""
 
-    def write(predicted: tuple[Picture, np.ndarray | None]) -> tuple[Picture, list[np.ndarray]]:
+    def write(predicted: tuple[Picture, np.ndarray | None]) -> tuple[Picture, np.ndarray | None]:
         picture, depth = predicted
-        video_frames: list[np.ndarray] = []
-        if depth is not None:
-            writer._replace(add_to_video=writer.add_to_video and video_frames.append).write(picture, depth)
-        return picture, video_frames
+        return picture, None if depth is None else writer.write(picture, depth)
 
     count = 0
     predicted = _predict_depths(pictures, network) if network else ((picture, None) for picture in pictures)
     # Threads write while the network predicts the next batch; a video gets its frames here, in order.
     written = map_ahead(write, predicted, _WRITING)
-    for picture, video_frames in tqdm(written, "predicting", total, unit="frame", disable=None):
-        for frame in video_frames:
-            writer.add_to_video(frame)  # type: ignore[misc]
+    for picture, video_frame in tqdm(written, "predicting", total, unit="frame", disable=None):
+        if writer.add_to_video and video_frame is not None:
+            writer.add_to_video(video_frame)
         if motions:
             motions.add(picture.resized["pose"])
         count += 1

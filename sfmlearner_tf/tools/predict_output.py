@@ -135,7 +135,7 @@ def _encoder_error(path: Path, complaints: IO) -> UserError:
 
 
 class PictureWriter(NamedTuple):
-    """Writes the predictions of one recording in the chosen formats.
+    """Writes the predictions of one recording in the chosen formats; threads may write images, a video has an order.
 
     ends: disparity range of the colours, or None for that of each image. scale: factor for depths.
     """
@@ -148,19 +148,22 @@ class PictureWriter(NamedTuple):
     ends: tuple[float, float] | None
     scale: float
 
-    def write(self, picture: Picture, depth: np.ndarray) -> None:
-        """Writes the depth [h, w] predicted for one image. Raises UserError if a file cannot be written."""
+    def write(self, picture: Picture, depth: np.ndarray) -> np.ndarray | None:
+        """Writes the files of the depth [h, w] predicted for one image; returns the picture if there is a video.
+
+        Raises UserError if a file cannot be written.
+        """
         width, height = picture.image.size
         disparity = resize_bilinear(1 / depth, height, width)
         if self.writes_npy:
             write_array(self.folder / f"{picture.frame.name}_depth.npy", self.scale / disparity)
-        if self.writes_png or self.add_to_video:
-            coloured = colour_disparity(disparity, self.ends or find_range([disparity]))
-            pixels = compose(picture.image, coloured, self.layout)
-            if self.writes_png:
-                write_png(self.folder / f"{picture.frame.name}_depth.png", pixels)
-            if self.add_to_video:
-                self.add_to_video(pixels)
+        if not self.writes_png and not self.add_to_video:
+            return None
+        coloured = colour_disparity(disparity, self.ends or find_range([disparity]))
+        pixels = compose(picture.image, coloured, self.layout)
+        if self.writes_png:
+            write_png(self.folder / f"{picture.frame.name}_depth.png", pixels)
+        return pixels if self.add_to_video else None
 
 
 def _write(path: Path, content: bytes) -> None:

@@ -204,6 +204,11 @@ def test_a_video_made_metric_by_measured_depths(tiny_model, tmp_path):
     for times_s in (read_tum(out / "drive_trajectory.txt").times_s, read_video_times(str(out / "drive_depth.mp4"))[0]):
         np.testing.assert_allclose(times_s, np.arange(7) / 10, atol=1e-4)
     assert sorted(path.name for path in out.glob("*"))[7:] == ["drive_depth.mp4", "drive_trajectory.txt"]
+    # The frames of the video are in order: the image, on the left, is each time most like its own.
+    own = np.stack([np.asarray(Image.open(path), np.float32) for path in decoded])
+    made = read_video(tuple(frame._replace(path=str(out / "drive_depth.mp4")) for frame in frames), [])
+    lefts = [np.asarray(each, np.float32)[:64, :96] for each in made]
+    assert [np.abs(own - left).mean(axis=(1, 2, 3)).argmin() for left in lefts] == list(range(7))
 
 
 def test_ctrl_c_keeps_what_is_done(tiny_model, images, tmp_path):
