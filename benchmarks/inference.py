@@ -19,7 +19,7 @@ from absl import flags
 from timing import row, time_in_turns
 
 from kitti_eval import command
-from sfmlearner_tf.tools.predict_input import list_recording, read_pictures
+from sfmlearner_tf.tools.predict_input import list_recording, read_pictures, spread
 
 IMAGES = 20
 
@@ -67,8 +67,7 @@ def make_inputs(networks) -> list[dict[str, np.ndarray]]:
         textures = [make_texture(_IMG_HEIGHT.value, _IMG_WIDTH.value, seed) for seed in range(IMAGES)]
         return [{"images": np.asarray(texture)[np.newaxis]} for texture in textures]
     recording = list_recording(_IMAGES.value, flag="images")
-    count = len(recording.frames)
-    numbers = np.linspace(0, count - 1, min(count, IMAGES)).astype(int).tolist()
+    numbers = spread(len(recording.frames), IMAGES)
     resizers = make_resizers(depth=networks)
     return [{"images": each.resized["depth"][np.newaxis]} for each in read_pictures(recording, numbers, [], resizers)]
 

@@ -32,9 +32,9 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from functools import partial
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
 
 import numpy as np
 from absl import flags
@@ -44,7 +44,7 @@ from kitti_eval import command
 from sfmlearner_tf.data.sequences import Note
 from sfmlearner_tf.errors import UserError
 from sfmlearner_tf.run_config import find_image_size
-from sfmlearner_tf.tools.predict_input import Recording, list_recording, read_pictures
+from sfmlearner_tf.tools.predict_input import Recording, list_recording, read_pictures, spread
 
 if TYPE_CHECKING:
     from sfmlearner_tf.export import Exportable, ExportedFunction, Inputs
@@ -54,8 +54,6 @@ FORMATS = ("saved_model", "tflite", "onnx")
 PRECISIONS = ("float32", "float16", "int8")
 # Inputs that calibrate, and those of them that verify.
 _MAX_CALIBRATING, _MAX_VERIFYING = 100, 8
-
-Item = TypeVar("Item")
 
 _CKPT_FILE = flags.DEFINE_string("ckpt_file", None, "Checkpoint, such as folder/model-190532.", required=True)
 _OUTPUT_DIR = flags.DEFINE_string(
@@ -110,8 +108,11 @@ def main() -> None:
         ]
         lines = [os.path.join(_OUTPUT_DIR.value, function.file) + f", {function.function}" for function in exported]
         if _VERIFY.value or _VERIFY_IMAGE.value:
+            verifying = {
+                name: [own[number] for number in spread(len(own), _MAX_VERIFYING)] for name, own in inputs.items()
+            }
             checks = [
-                export_check.check(function, networks, thin_out(inputs[function.function], _MAX_VERIFYING), folder)
+                export_check.check(function, networks, verifying[function.function], folder)
                 for function in tqdm(exported, "verifying", unit="file", disable=None)
             ]
             lines = [describe(*each) for each in zip(lines, exported, checks)]
@@ -142,7 +143,7 @@ def read_inputs(recording: Recording, networks: Exportable) -> Inputs:
     count = len(recording.frames)
     if count < length:
         raise UserError(f"--calibration_images: expected at least {length} pictures in a row, found {count}")
-    windows = [range(first, first + length) for first in thin_out(range(count - length + 1), _MAX_CALIBRATING)]
+    windows = [range(first, first + length) for first in spread(count - length + 1, _MAX_CALIBRATING)]
     numbers = sorted({number for window in windows for number in window})
     resizers = make_resizers(**dict.fromkeys(networks.networks, networks))
     notes: list[Note] = []
@@ -158,11 +159,6 @@ def read_inputs(recording: Recording, networks: Exportable) -> Inputs:
         stacks = [stack_windows([[resized[number]["pose"] for number in window]]) for window in windows]
         inputs["pose"] = [{"target": target, "sources": sources} for target, sources in stacks]
     return inputs
-
-
-def thin_out(items: Sequence[Item], most: int) -> list[Item]:
-    """Up to `most` of the items, spread evenly."""
-    return [items[index] for index in np.linspace(0, len(items) - 1, min(len(items), most)).astype(int)]
 
 
 def check_choices(flag: str, values: list[str], choices: tuple[str, ...]) -> None:

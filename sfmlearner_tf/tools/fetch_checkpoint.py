@@ -24,8 +24,9 @@ from absl import flags
 
 from kitti_eval import command
 from kitti_eval.locks import open_locked
+from sfmlearner_tf.checksums import compute_sha256
 from sfmlearner_tf.errors import UserError
-from sfmlearner_tf.tools.fetch_download import compute_sha256, discard, download
+from sfmlearner_tf.tools.fetch_download import discard, download
 from sfmlearner_tf.tools.fetch_unpack import list_files, read_sum, strip_ending, unpack
 
 FLAGS = flags.FLAGS

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import http
 import http.client
 import json
@@ -58,15 +57,6 @@ def discard(part: Path) -> None:
     for path in (part, _state_file(part)):
         with contextlib.suppress(FileNotFoundError):
             path.unlink()
-
-
-def compute_sha256(path: Path) -> str:
-    """The SHA-256 sum of a file as 64 hexadecimal digits."""
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while chunk := file.read(_CHUNK):
-            digest.update(chunk)
-    return digest.hexdigest()
 
 
 def _transfer(url: str, part: Path, timeout_s: float) -> bool:

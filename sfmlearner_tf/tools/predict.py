@@ -56,6 +56,7 @@ from sfmlearner_tf.tools.predict_input import (
     list_recording,
     read_all,
     read_pictures,
+    spread,
 )
 from sfmlearner_tf.tools.predict_output import LAYOUTS, PictureWriter, find_range, open_video
 from sfmlearner_tf.tools.predict_scale import Point, compute_ratios, read_points
@@ -218,7 +219,7 @@ def _look_ahead(
 ) -> tuple[float | None, tuple[float, float] | None]:
     """The scale (None if unknown) and the disparity range of the colours (None if each image has its own)."""
     count = len(recording.frames)
-    samples = set(np.linspace(0, count - 1, min(count, _SAMPLES)).astype(int).tolist()) if needs_ends else set()
+    samples = set(spread(count, _SAMPLES)) if needs_ends else set()
     ratios: list[float] = []
     disparities = []
     if network and (samples or points):

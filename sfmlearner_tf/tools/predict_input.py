@@ -120,6 +120,11 @@ def read_pictures(
                 yield Picture(number, frame, *result)
 
 
+def spread(count: int, most: int) -> list[int]:
+    """The numbers of up to `most` of `count` things, evenly spread, the first and the last among them."""
+    return np.linspace(0, count - 1, min(count, most)).astype(int).tolist()
+
+
 def read_all(
     recording: Recording, needs_all: bool, notes: list[Note], resizers: Resizers
 ) -> Generator[Picture, None, None]:
