@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Callable
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
 from sfmlearner_tf.networks.registry import network_names
+from sfmlearner_tf.options import check_options, option
 from sfmlearner_tf.watchdogs import WATCH_NAMES
 
 # The groups of options, in the order in which --help shows them.
@@ -23,16 +22,12 @@ GROUPS = {
 }
 
 
-def _option(group: str, default: Any, help_text: str, **limits: Any) -> Any:
-    return field(default=default, metadata={"group": group, "help": help_text, **limits})
-
-
 # Beyond these no computer trains; a slip of the pen such as 12800000 ends in one line, not in gigabytes.
 _MAX_SIDE, _MAX_FRAMES, _MAX_BATCH, _MAX_THREADS = 8192, 99, 8192, 1024
 # What an int32 of a checkpoint of 2017 holds.
 _MAX_INT = 2**31 - 1
 
-_release, _networks, _objective, _optimiser, _validation, _watching, _run = (partial(_option, name) for name in GROUPS)
+_release, _networks, _objective, _optimiser, _validation, _watching, _run = (partial(option, name) for name in GROUPS)
 
 # What each preset changes of the defaults, which are the release's. "recommended" learns sooner and better on the
 # generated world (docs/learning.md).
@@ -49,6 +44,14 @@ PRESETS: dict[str, dict[str, Any]] = {
         "random_flip": True,
         "initial_disp": 1.0,
     },
+}
+# One scale for all frames of a video: depth that agrees from frame to frame (Bian et al., NeurIPS 2019).
+PRESETS["scale_consistent"] = {
+    **PRESETS["recommended"],
+    "pose_network": "pairnet",
+    "both_directions": True,
+    "geometry_weight": 1.0,
+    "consistency_mask": "learned",
 }
 
 
@@ -122,6 +125,17 @@ class TrainConfig:
     anchor_checkpoint_file: str = _objective(
         "", "Checkpoint whose depth anchor_weight holds to; its weights stay as they are."
     )
+    both_directions: bool = _objective(
+        False, "Warp the target into each source, too, so that the depth of every frame is learned."
+    )
+    geometry_weight: float = _objective(
+        0.0, "Weight of the share by which the depths of target and sources disagree: holds all frames to one scale.",
+        at_least=0,
+    )  # fmt: skip
+    consistency_mask: str = _objective(
+        "none", "Weight the photometric error by how well those depths agree, which leaves out what moves or is "
+        "hidden: learned through the weight, or not (detached).", choices=("none", "detached", "learned"),
+    )  # fmt: skip
     random_flip: bool = _objective(False, "Mirror each example left to right with probability 1/2.")
     sampler: str = _objective(
         "native", "Kernel of the bilinear sampler; addons is the compiled one of tensorflow-addons.",
@@ -197,10 +211,7 @@ class TrainConfig:
     )
 
     def __post_init__(self) -> None:
-        for option in fields(self):
-            expected = _expected(getattr(self, option.name), str(option.type), option.metadata)
-            if expected:
-                raise ValueError(f"{option.name} must be {expected}, got {getattr(self, option.name)!r}")
+        check_options(self)
         self._check_combinations()
 
     def _check_combinations(self) -> None:
@@ -208,6 +219,8 @@ class TrainConfig:
             raise ValueError("sampler must be 'native' with jit_compile, got 'addons': XLA cannot compile it")
         if 0 < self.initial_disp <= self.min_disp:
             raise ValueError(f"initial_disp must be 0 or above min_disp={self.min_disp}, got {self.initial_disp}")
+        if self.learns_masks and self.pose_network == "pairnet":
+            raise ValueError(f"explain_reg_weight must be 0 with pose_network=pairnet, got {self.explain_reg_weight}")
         if (self.anchor_weight > 0) != bool(self.anchor_checkpoint_file):
             raise ValueError(
                 "anchor_weight must be above 0 with anchor_checkpoint_file and 0 without, got "
@@ -227,7 +240,7 @@ class TrainConfig:
 
     @classmethod
     def from_preset(cls, preset: str, **options: Any) -> TrainConfig:
-        """The options of a preset, "release" or "recommended", with `options` in place of some of them.
+        """The options of a preset, such as "recommended", with `options` in place of some of them.
 
         Raises:
             ValueError: no such preset, or an option out of its range.
@@ -247,6 +260,11 @@ class TrainConfig:
         return self.explain_reg_weight > 0
 
     @property
+    def needs_source_depth(self) -> bool:
+        """Whether the depth of the sources is predicted, beside the target's."""
+        return self.both_directions or self.geometry_weight > 0 or self.consistency_mask != "none"
+
+    @property
     def dtype_policy(self) -> str:
         """Keras's name of the precision of the networks."""
         return "float32" if self.precision == "float32" else f"mixed_{self.precision}"
@@ -255,40 +273,3 @@ class TrainConfig:
     def lr_decay_step(self) -> int | None:
         """The first step with the lower learning rate; None where the rate never drops."""
         return int(self.lr_decay_after * self.max_steps) + 1 if self.lr_decay_after < 1 else None
-
-
-_TYPES: dict[str, tuple[tuple[type, ...], str]] = {
-    "str": ((str,), "a text"),
-    "bool": ((bool,), "true or false"),
-    "int": ((int,), "a whole number"),
-    "float": ((int, float), "a number"),
-}
-
-
-def _expected(value: Any, type_name: str, limits: Any) -> str:
-    """What an option should have been; empty where it is fine."""
-    types, text = _TYPES[type_name]
-    if type(value) not in types:
-        return text
-    comparisons: dict[str, Callable[[Any], bool]] = {
-        "at_least": lambda limit: value >= limit,
-        "at_most": lambda limit: value <= limit,
-        "above": lambda limit: value > limit,
-        "below": lambda limit: value < limit,
-    }
-    for name, fits in comparisons.items():
-        if name in limits and not fits(limits[name]):
-            return f"{name.replace('_', ' ')} {limits[name]}"
-    if "odd" in limits and value % 2 == 0:
-        return "odd"
-    if "choices" in limits and value not in limits["choices"]:
-        return f"one of {', '.join(limits['choices'])}"
-    if "listed" in limits and not set(split_list(value)) <= set(limits["listed"]):
-        return f"any of {', '.join(limits['listed'])}, with commas"
-    # Also of a whole number that is too large for a float.
-    return "" if type_name != "float" or abs(value) <= sys.float_info.max else "finite"
-
-
-def split_list(text: str) -> list[str]:
-    """The parts of a text with commas."""
-    return [part.strip() for part in text.split(",") if part.strip()]

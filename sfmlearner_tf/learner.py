@@ -14,12 +14,12 @@ from sfmlearner_tf.batch import Batch, as_batch
 from sfmlearner_tf.checkpoint_folder import CheckpointFolder
 from sfmlearner_tf.config import TrainConfig
 from sfmlearner_tf.errors import UserError
-from sfmlearner_tf.images import preprocess
+from sfmlearner_tf.images import preprocess, stack_sources
 from sfmlearner_tf.loss_scale import LossScale
 from sfmlearner_tf.losses.explainability import explainability
 from sfmlearner_tf.losses.objective import make_terms
 from sfmlearner_tf.losses.term import Mean, add_up, compute_means
-from sfmlearner_tf.losses.view import View, make_views
+from sfmlearner_tf.losses.view import View, make_views, turn_around
 from sfmlearner_tf.networks.building import build_network, load_network
 from sfmlearner_tf.networks.disp_net import MIN_DISP
 from sfmlearner_tf.networks.motion import Motion
@@ -177,11 +177,22 @@ class SfMLearner:
             sources=preprocess(batch.sources),
             intrinsics=tf.cast(batch.intrinsics, tf.float32),
         )
-        disparities = self.disp_net(images.target, training=training)[:scales]
+        disparities, source_disparities = self._predict_disparities(images, training)
         motion = self.pose_exp_net(images.target, images.sources, training=training)
         anchors = self.anchor_net(images.target)[:scales] if self.anchor_net else ()
-        views = make_views(images, disparities, motion, anchors, self.config.sampler)
-        return Outputs(motion, views, compute_means(self._terms, views))
+        views = make_views(images, disparities, motion, anchors, source_disparities, self.config.sampler)
+        reverse = [turn_around(view, motion) for view in views] if self.config.both_directions else []
+        return Outputs(motion, views, compute_means(self._terms, views + reverse))
+
+    def _predict_disparities(self, images: Batch, training: bool) -> tuple[Sequence[tf.Tensor], Sequence[tf.Tensor]]:
+        """Those of the target, [B, h, w, 1] at each scale, and [N*B, h, w, 1] of the sources where they are needed."""
+        scales = self.config.num_scales
+        if not self.config.needs_source_depth:
+            return self.disp_net(images.target, training=training)[:scales], ()
+        # In one go, so that networks that normalise over the batch see them alike.
+        frames = tf.concat([images.target, stack_sources(images.sources, self.config.num_sources)], axis=0)
+        found, count = self.disp_net(frames, training=training)[:scales], tf.shape(images.target)[0]
+        return [disparity[:count] for disparity in found], [disparity[count:] for disparity in found]
 
     def compute_gradients(self, batch: Batch, watch: tf.Tensor | bool = False) -> Gradients:
         """The gradients of the total loss; changes nothing.

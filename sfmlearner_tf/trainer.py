@@ -15,12 +15,13 @@ from kitti_eval.locks import lock_folder
 from sfmlearner_tf import checkpoint, device, distribution, resuming, run_config
 from sfmlearner_tf.batch import Batch
 from sfmlearner_tf.checkpoint_folder import CheckpointFolder
-from sfmlearner_tf.config import TrainConfig, split_list
+from sfmlearner_tf.config import TrainConfig
 from sfmlearner_tf.data.batches import Share
 from sfmlearner_tf.data.feed import BAD_EXAMPLES_NAME, Feed, read_left_out
 from sfmlearner_tf.data.formatted import Example, read_split
 from sfmlearner_tf.errors import UserError
 from sfmlearner_tf.learner import SfMLearner
+from sfmlearner_tf.options import split_list
 from sfmlearner_tf.records import Records, Step
 from sfmlearner_tf.stop_signals import catch_stop_signals
 from sfmlearner_tf.validation import Validator

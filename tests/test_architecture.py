@@ -13,7 +13,7 @@ import pytest
 ROOT = Path(__file__).parents[1]
 # Each layer may import those before it, never those after it; a folder's name stands for all that is in it.
 LAYERS = [
-    {"errors", "geometry", "images", "batch", "watchdogs", "stop_signals"},
+    {"errors", "geometry", "images", "batch", "watchdogs", "stop_signals", "options"},
     {"distribution", "checksums"},
     {"adam", "loss_scale"},
     {"networks.registry", "networks.motion"},
@@ -22,10 +22,11 @@ LAYERS = [
     {"run_config", "curves", "checkpoint_folder"},
     {"networks.layers"},
     {"networks.disp_net", "networks.pose_exp_net"},
+    {"networks.pair_net"},
     {"networks.building"},
     {"losses.view"},
     {"losses.term"},
-    {"losses.anchor", "losses.explainability", "losses.smoothness"},
+    {"losses.anchor", "losses.explainability", "losses.smoothness", "losses.geometry_consistency"},
     {"losses.photometric"},
     {"losses.objective"},
     {"readings"},

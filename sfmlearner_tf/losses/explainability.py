@@ -16,11 +16,11 @@ def explainability_loss(views: Sequence[View], focal: bool = False) -> list[Mean
     Args:
         focal: see `distance_from_one`.
     """
-    means = []
-    for view in views:
-        mean = Mean.of(distance_from_one(view.mask_logits, focal))
-        means.append(mean._replace(normalizer=mean.normalizer / view.num_sources))
-    return means
+    return [
+        Mean.of(distance_from_one(view.mask_logits, focal)).summed_over(view.num_sources)
+        for view in views
+        if view.mask_logits is not None
+    ]
 
 
 def explainability(logits: tf.Tensor) -> tf.Tensor:

@@ -7,6 +7,7 @@ from functools import partial
 from sfmlearner_tf.config import TrainConfig
 from sfmlearner_tf.losses.anchor import anchor_loss
 from sfmlearner_tf.losses.explainability import explainability_loss
+from sfmlearner_tf.losses.geometry_consistency import geometry_consistency_loss
 from sfmlearner_tf.losses.photometric import photometric_loss
 from sfmlearner_tf.losses.smoothness import smoothness_loss
 from sfmlearner_tf.losses.term import Term
@@ -14,7 +15,12 @@ from sfmlearner_tf.losses.term import Term
 
 def make_terms(config: TrainConfig) -> list[Term]:
     """The terms that a configuration asks for; the release's three are always among them, with weight 0 if unused."""
-    photometric = partial(photometric_loss, ssim_weight=config.ssim_weight, mask_out_of_view=config.mask_out_of_view)
+    photometric = partial(
+        photometric_loss,
+        ssim_weight=config.ssim_weight,
+        mask_out_of_view=config.mask_out_of_view,
+        consistency=config.consistency_mask,
+    )
     smoothness = partial(
         smoothness_loss, edge_aware=config.smoothness == "edge_aware", normalized=config.smooth_normalized
     )
@@ -26,4 +32,6 @@ def make_terms(config: TrainConfig) -> list[Term]:
     ]
     if config.anchor_weight:
         terms.append(Term("anchor", config.anchor_weight, anchor_loss))
+    if config.geometry_weight:
+        terms.append(Term("geometry", config.geometry_weight, geometry_consistency_loss))
     return terms

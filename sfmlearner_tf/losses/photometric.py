@@ -8,16 +8,17 @@ import tensorflow as tf
 
 from sfmlearner_tf.images import stack_sources
 from sfmlearner_tf.losses.explainability import explainability
+from sfmlearner_tf.losses.geometry_consistency import consistency_weight
 from sfmlearner_tf.losses.term import Mean
 from sfmlearner_tf.losses.view import View
 
 # The constants of SSIM for images in [0, 1].
 _SSIM_C1, _SSIM_C2 = 0.01**2, 0.03**2
-# Where fewer of the pixels are in view, the mean over them is held down instead of blown up.
-_MIN_IN_VIEW = 0.05
 
 
-def photometric_loss(views: Sequence[View], ssim_weight: float = 0.0, mask_out_of_view: bool = False) -> list[Mean]:
+def photometric_loss(
+    views: Sequence[View], ssim_weight: float = 0.0, mask_out_of_view: bool = False, consistency: str = "none"
+) -> list[Mean]:
     """The mean photometric error over pixels and colours, summed over sources, at each scale.
 
     Where there are explainability masks they weight the error (paper equation 3).
@@ -25,22 +26,20 @@ def photometric_loss(views: Sequence[View], ssim_weight: float = 0.0, mask_out_o
     Args:
         ssim_weight: share of 1 - SSIM, see `photometric_error`.
         mask_out_of_view: leave pixels that fall outside a source out of the mean.
+        consistency: weight it by `consistency_weight`, too: "detached", without a gradient, or "learned"; or "none".
     """
-    return [_loss_at_scale(view, ssim_weight, mask_out_of_view) for view in views]
+    return [_loss_at_scale(view, ssim_weight, mask_out_of_view, consistency) for view in views]
 
 
-def _loss_at_scale(view: View, ssim_weight: float, mask_out_of_view: bool) -> Mean:
+def _loss_at_scale(view: View, ssim_weight: float, mask_out_of_view: bool, consistency: str) -> Mean:
     # Parity: a pixel warped from outside the source is 0, mid-grey, and counts (paper equation 1).
     error = photometric_error(view.warped, view.for_each_source(view.target), ssim_weight)
     if view.mask_logits is not None:
         error *= stack_sources(explainability(view.mask_logits), view.num_sources)
-    # The sum over sources of the mean of each.
-    mean = Mean.of(error)
-    normalizer = mean.normalizer / view.num_sources
-    if not mask_out_of_view:
-        return mean._replace(normalizer=normalizer)
-    share_in_view = tf.reduce_mean(view.in_view)
-    return Mean(tf.reduce_sum(error * view.in_view), normalizer * share_in_view, normalizer * _MIN_IN_VIEW)
+    if consistency != "none":
+        error *= consistency_weight(view, has_gradient=consistency == "learned")
+    mean = Mean.where(error, view.in_view) if mask_out_of_view else Mean.of(error)
+    return mean.summed_over(view.num_pairs)
 
 
 def photometric_error(warped: tf.Tensor, target: tf.Tensor, ssim_weight: float = 0.0) -> tf.Tensor:

@@ -11,7 +11,7 @@ from sfmlearner_tf.losses.view import View
 
 
 def smoothness_loss(views: Sequence[View], edge_aware: bool = False, normalized: bool = False) -> list[Mean]:
-    """The roughness of disparity at each scale s, divided by 2**s.
+    """The roughness of disparity at each scale s, divided by 2**s, summed over the frames that have disparity.
 
     Args:
         edge_aware: `edge_aware_roughness` in place of `roughness`.
@@ -21,7 +21,10 @@ def smoothness_loss(views: Sequence[View], edge_aware: bool = False, normalized:
     for view in views:
         disparity = normalize_disparity(view.disparity) if normalized else view.disparity
         parts = edge_aware_roughness(disparity, view.target) if edge_aware else roughness(disparity)
-        means += [mean._replace(total=mean.total / 2**view.scale) for mean in map(Mean.of, parts)]
+        means += [
+            mean._replace(total=mean.total / 2**view.scale).summed_over(view.num_targets)
+            for mean in map(Mean.of, parts)
+        ]
     return means
 
 

@@ -9,6 +9,8 @@ import tensorflow as tf
 
 from sfmlearner_tf.losses.view import View
 
+_LEAST_SHARE = 0.05
+
 
 class Mean(NamedTuple):
     """A weighted mean before the division, so that parts of a batch can be joined by adding each field.
@@ -26,6 +28,20 @@ class Mean(NamedTuple):
         """The mean of all values of a tensor; of a scalar it is the scalar."""
         size = values.shape.num_elements()
         return cls(tf.reduce_sum(values), tf.cast(tf.size(values), values.dtype) if size is None else float(size))
+
+    @classmethod
+    def where(cls, values: tf.Tensor, counted: tf.Tensor) -> Mean:
+        """The mean of the values [B, H, W, C] where `counted` [B, H, W, 1] is 1, not 0.
+
+        Where few pixels count, under 5 %, it is held down instead of blown up.
+        """
+        normalizer = cls.of(values).normalizer
+        share = tf.reduce_mean(counted)
+        return cls(tf.reduce_sum(values * counted), normalizer * share, normalizer * _LEAST_SHARE)
+
+    def summed_over(self, count: int) -> Mean:
+        """The sum of the means of `count` equal parts of the values."""
+        return self._replace(normalizer=self.normalizer / count, least=self.least / count)
 
     def value(self) -> tf.Tensor:
         if isinstance(self.normalizer, float) and self.least == 0.0:  # as almost always, and cheaper

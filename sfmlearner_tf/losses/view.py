@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import tensorflow as tf
 
@@ -13,6 +14,9 @@ from sfmlearner_tf.batch import Batch
 from sfmlearner_tf.data.extras import EXTRAS
 from sfmlearner_tf.geometry import Rigid3, project_pixels, scale_intrinsics
 from sfmlearner_tf.networks.motion import Motion
+
+# In the unit of depth; what is nearer counts as this near.
+_LEAST_DEPTH = 1e-3
 
 
 @dataclass(frozen=True)
@@ -27,12 +31,16 @@ class View:
     target: [B, h, w, 3] in [-1, 1].
     sources: [N*B, h, w, 3] in [-1, 1].
     disparity: [B, h, w, 1].
+    intrinsics: [B, 3, 3] at this scale, pixels.
     x, y: [N*B, h, w], pixels of the source.
     z: [N*B, h, w, 1], depth in the source camera.
     in_view: [N*B, h, w, 1], 1 where the pixel falls inside the source, else 0.
     warped: [N*B, h, w, 3], the sources sampled there; 0, mid-grey, where not in view.
     mask_logits: [B, h, w, 2*N], None without masks.
     anchor: [B, h, w, 1], the disparity to hold to, None without an anchor.
+    source_disparity: [N*B, h, w, 1], None where only the target's is predicted.
+    num_targets: frames of one example that are the target in turn, the examples of a frame together: B is then that
+        many times the batch.
     extras: the batch's, at this scale.
     kernel: of the sampler.
     """
@@ -42,6 +50,7 @@ class View:
     target: tf.Tensor
     sources: tf.Tensor
     disparity: tf.Tensor
+    intrinsics: tf.Tensor
     x: tf.Tensor
     y: tf.Tensor
     z: tf.Tensor
@@ -49,6 +58,8 @@ class View:
     warped: tf.Tensor
     mask_logits: tf.Tensor | None = None
     anchor: tf.Tensor | None = None
+    source_disparity: tf.Tensor | None = None
+    num_targets: int = 1
     extras: Mapping[str, tf.Tensor] = field(default_factory=dict)
     kernel: str = "native"
 
@@ -61,6 +72,26 @@ class View:
         return tf.tile(values, [self.num_sources] + [1] * (values.shape.rank - 1))
 
     @property
+    def num_pairs(self) -> int:
+        """Pairs of a target and a source in one example."""
+        return self.num_targets * self.num_sources
+
+    @cached_property
+    def depth_mismatch(self) -> tf.Tensor:
+        """How far the depths of two frames are apart, [N*B, h, w, 1] in [0, 1]: |z - D| / (z + D) of a point's depth z
+        in the source camera and the source's own depth D there (Bian et al., NeurIPS 2019, equation 3).
+
+        Raises:
+            ValueError: there is no `source_disparity`.
+        """
+        if self.source_disparity is None:
+            raise ValueError("depth_mismatch needs source_disparity, found none")
+        sampled = self.sample(1 / self.source_disparity)
+        # Behind the camera, where nothing is in view, z is below 0.
+        z = tf.maximum(self.z, _LEAST_DEPTH)
+        return tf.abs(z - sampled) / (z + sampled)
+
+    @property
     def projected(self) -> tf.Tensor:
         """The warped sources beside each other on the channels, [B, h, w, 3*N]."""
         return im.unstack_sources(self.warped, self.num_sources)
@@ -71,6 +102,7 @@ def make_views(
     disparities: Sequence[tf.Tensor],
     motion: Motion,
     anchors: Sequence[tf.Tensor] = (),
+    source_disparities: Sequence[tf.Tensor] = (),
     kernel: str = "native",
 ) -> list[View]:
     """The views of a batch, from the finest scale on.
@@ -80,16 +112,19 @@ def make_views(
         disparities: S of [B, h, w, 1]; there are as many views.
         motion: poses [B, N, 6], and mask logits at S scales or at more, or none.
         anchors: S of [B, h, w, 1], or none.
+        source_disparities: S of [N*B, h, w, 1], or none.
         kernel: of the sampler.
     """
     num_sources = motion.poses.shape[1]
     sources = im.stack_sources(batch.sources, num_sources)
-    src_T_tgt = Rigid3.from_vector(tf.concat(tf.unstack(motion.poses, axis=1), axis=0))
+    src_T_tgt = Rigid3.from_vector(stack_poses(motion.poses))
+    full_height, full_width = batch.target.shape[1:3]
     views = []
     for scale, disparity in enumerate(disparities):
         height, width = disparity.shape[1:3]
         scaled_sources = im.resize_area(sources, height, width)
-        x, y, z = _project(batch, disparity, src_T_tgt, num_sources)
+        intrinsics = scale_intrinsics(batch.intrinsics, width / full_width, height / full_height)
+        x, y, z = _project(disparity, src_T_tgt, intrinsics, num_sources)
         warped, in_view = sampler.sample(scaled_sources, x, y, kernel)
         views.append(
             View(
@@ -98,6 +133,7 @@ def make_views(
                 target=im.resize_area(batch.target, height, width),
                 sources=scaled_sources,
                 disparity=disparity,
+                intrinsics=intrinsics,
                 x=x,
                 y=y,
                 z=z,
@@ -105,6 +141,7 @@ def make_views(
                 warped=warped,
                 mask_logits=motion.mask_logits[scale] if motion.mask_logits else None,
                 anchor=anchors[scale] if anchors else None,
+                source_disparity=source_disparities[scale] if source_disparities else None,
                 extras=_resize_extras(batch.extras, height, width),
                 kernel=kernel,
             )
@@ -112,13 +149,47 @@ def make_views(
     return views
 
 
+def turn_around(view: View, motion: Motion) -> View:
+    """The view in which each source is the target in turn, and the target its only source.
+
+    Args:
+        view: with `source_disparity`.
+        motion: whose reverse poses move a source's points; without them the poses are inverted.
+    """
+    if motion.reverse_poses is None:
+        tgt_T_src = Rigid3.from_vector(stack_poses(motion.poses)).inverse()
+    else:
+        tgt_T_src = Rigid3.from_vector(stack_poses(motion.reverse_poses))
+    other, intrinsics = view.for_each_source(view.target), view.for_each_source(view.intrinsics)
+    x, y, z = _project(view.source_disparity, tgt_T_src, intrinsics)
+    warped, in_view = sampler.sample(other, x, y, view.kernel)
+    return View(
+        scale=view.scale,
+        num_sources=1,
+        target=view.sources,
+        sources=other,
+        disparity=view.source_disparity,
+        intrinsics=intrinsics,
+        x=x,
+        y=y,
+        z=z,
+        in_view=in_view,
+        warped=warped,
+        source_disparity=view.for_each_source(view.disparity),
+        num_targets=view.num_sources,
+        kernel=view.kernel,
+    )
+
+
+def stack_poses(poses: tf.Tensor) -> tf.Tensor:
+    """Poses [B, N, 6] in the order of stacked sources: [N*B, 6]."""
+    return tf.concat(tf.unstack(poses, axis=1), axis=0)
+
+
 def _project(
-    batch: Batch, disparity: tf.Tensor, src_T_tgt: Rigid3, num_sources: int
+    disparity: tf.Tensor, src_T_tgt: Rigid3, intrinsics: tf.Tensor, num_sources: int = 1
 ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
     """x and y [N*B, h, w] and z [N*B, h, w, 1] of the target's pixels in every source."""
-    full_height, full_width = batch.target.shape[1:3]
-    height, width = disparity.shape[1:3]
-    intrinsics = scale_intrinsics(batch.intrinsics, width / full_width, height / full_height)
     depth = tf.tile(1 / disparity[..., 0], [num_sources, 1, 1])
     coords, z = project_pixels(depth, src_T_tgt, tf.tile(intrinsics, [num_sources, 1, 1]))
     x, y = (tf.reshape(row, tf.shape(depth)) for row in tf.unstack(coords, axis=1))

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 POSE_SCALING = 0.01
 
 # (channels, kernel size) of cnv1..cnv5 and of upcnv1..upcnv5; cnv6 and cnv7 are the pose branch's.
-_ENCODER = ((16, 7), (32, 5), (64, 3), (128, 3), (256, 3))
+ENCODER = ((16, 7), (32, 5), (64, 3), (128, 3), (256, 3))
 _MASK_DECODER = ((16, 7), (32, 5), (64, 3), (128, 3), (256, 3))
 _NUM_SCALES = 4
 
@@ -54,7 +54,7 @@ class PoseExpNet(Network):
         self.predict_masks = predict_masks
         self.encoder: list[keras.layers.Layer] = []
         in_channels = 3 * (num_sources + 1)
-        for i, (filters, size) in enumerate(_ENCODER, start=1):
+        for i, (filters, size) in enumerate(ENCODER, start=1):
             self.encoder.append(self.conv(f"cnv{i}", in_channels, filters, size, 2))
             in_channels = filters
         self.pose_branch = [

@@ -10,7 +10,7 @@ Kind = Literal["depth", "pose"]
 # whose folder has no config.json.
 NETWORKS: dict[Kind, dict[str, str]] = {
     "depth": {"dispnet": "disp_net.DispNet"},
-    "pose": {"posenet": "pose_exp_net.PoseExpNet"},
+    "pose": {"posenet": "pose_exp_net.PoseExpNet", "pairnet": "pair_net.PairNet"},
 }
 
 

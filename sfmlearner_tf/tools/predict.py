@@ -8,6 +8,8 @@
   png   <image>_depth.png: the image above its depth, near is bright (--layout, --color_range)
   npy   <image>_depth.npy: float32 [H, W], camera z, at the size of the image
   mp4   <input>_depth.mp4: the pictures as a video
+  ply   <image>_cloud.ply: a coloured point cloud in the camera's frame, x right, y down, z forward, without what is far
+        (--max_depth) or on an edge; needs --intrinsics. With --poses also <input>_clip.ply, all images in one
 
 Video frames are named <video>_000000 and so on. --poses also writes <input>_trajectory.txt in TUM format, `time tx ty
 tz qx qy qz qw`, one line per frame: the camera pose relative to the first frame. The time is in seconds for a video,
@@ -43,11 +45,11 @@ from tqdm import tqdm
 
 from kitti_eval import command
 from kitti_eval.workers import map_ahead
-from sfmlearner_tf.config import TrainConfig
+from sfmlearner_tf.data.calibration import parse_intrinsics
 from sfmlearner_tf.data.sequences import Note
 from sfmlearner_tf.data.video import find_ffmpeg
 from sfmlearner_tf.errors import UserError
-from sfmlearner_tf.run_config import find_image_size
+from sfmlearner_tf.tools.predict_cloud import CLIP_POINTS, FARTHEST_OF_MEDIAN, CloudWriter
 from sfmlearner_tf.tools.predict_input import (
     Picture,
     Recording,
@@ -58,6 +60,7 @@ from sfmlearner_tf.tools.predict_input import (
     read_pictures,
     spread,
 )
+from sfmlearner_tf.tools.predict_networks import load_checkpoint, load_saved_model
 from sfmlearner_tf.tools.predict_output import LAYOUTS, PictureWriter, find_range, open_video
 from sfmlearner_tf.tools.predict_scale import Point, compute_ratios, read_points
 from sfmlearner_tf.tools.predict_trajectory import MotionPredictor, check_length, write_trajectory
@@ -65,7 +68,7 @@ from sfmlearner_tf.tools.predict_trajectory import MotionPredictor, check_length
 if TYPE_CHECKING:
     from sfmlearner_tf.prediction import DepthPredictor, PosePredictor
 
-OUTPUTS = ("png", "npy", "mp4")
+OUTPUTS = ("png", "npy", "mp4", "ply")
 # Frames, spread over the recording, that determine a fixed colour range.
 _SAMPLES = 16
 # Full-size pictures that are written at a time.
@@ -85,7 +88,7 @@ flags.DEFINE_integer(
     "img_width", None, "Width to resize to, pixels; by default that of the training run, else 416.", 32, 4096
 )
 flags.DEFINE_integer("batch_size", 4, "Images per step.", 1, 1024)
-flags.DEFINE_list("output", None, "Any of png, npy, mp4, comma-separated; by default mp4 for a video, else png.")
+flags.DEFINE_list("output", None, "Any of png, npy, mp4, ply, comma-separated; by default mp4 for a video, else png.")
 flags.DEFINE_enum("layout", "above", LAYOUTS, "Position of the image in a picture; 'depth' leaves it out.")
 flags.DEFINE_enum(
     "color_range",
@@ -100,6 +103,10 @@ flags.DEFINE_integer(
     "seq_length", None, "Frames per input of the pose network, odd; by default those that it sees.", lower_bound=3
 )
 flags.DEFINE_float("scale", None, "Metres per unit of predicted depth.", 1e-9, 1e9)
+flags.DEFINE_string("intrinsics", None, "ply: fx,fy,cx,cy in pixels of the images.")
+flags.DEFINE_float(
+    "max_depth", None, f"ply: farthest depth; by default {FARTHEST_OF_MEDIAN:g} times the median.", 1e-9, 1e9
+)
 flags.DEFINE_string("scale_from_sparse", None, "CSV file of measured depths (u,v,depth_m) that give the scale.")
 
 
@@ -120,15 +127,22 @@ def main() -> None:
     motions = MotionPredictor(pose_network, FLAGS.batch_size) if pose_network else None
     fixes_range = bool({"png", "mp4"} & set(outputs)) and _color_range(recording, outputs) == "fixed"
     scale, ends = _look_ahead(recording, points, fixes_range, depth_network, resizers)
+    factor = 1.0 if scale is None else scale
+    cloud = None
+    if "ply" in outputs:
+        kept = CLIP_POINTS // len(recording.frames) if motions else 0
+        cloud = CloudWriter(Path(FLAGS.output_dir), parse_intrinsics(FLAGS.intrinsics), factor, FLAGS.max_depth, kept)
     notes: list[Note] = []
     started = time.perf_counter()
-    with _open_writer(recording, outputs, 1.0 if scale is None else scale, ends) as writer:
+    with _open_writer(recording, outputs, factor, ends, cloud) as writer:
         pictures = read_all(recording, bool(motions or "mp4" in outputs), notes, resizers)
         count = _predict(pictures, len(recording.frames), depth_network if outputs else None, motions, writer)
     rate = count / (time.perf_counter() - started)
     if motions:
         path = Path(FLAGS.output_dir, f"{recording.name}_trajectory.txt")
-        write_trajectory(path, motions, recording.times_s, 1.0 if scale is None else scale)
+        trajectory = write_trajectory(path, motions, recording.times_s, factor)
+        if cloud:
+            cloud.write_clip(path.with_name(f"{recording.name}_clip.ply"), trajectory.poses)
     unit = "an unknown unit (--scale or --scale_from_sparse make it metres)" if scale is None else "metres"
     done = f"{count} of {len(recording.frames)} frames, {rate:.1f} frames/s"
     print(f"{FLAGS.output_dir}: {done}; depth and translation are in {unit}")
@@ -153,6 +167,8 @@ def _check_flags() -> None:
     others = [name for name in FLAGS.output or [] if name not in OUTPUTS]
     if others:
         raise UserError(f"--output: expected any of {', '.join(OUTPUTS)}, found {others[0]!r}")
+    if "ply" in (FLAGS.output or []):
+        parse_intrinsics(FLAGS.intrinsics or "")
 
 
 def _choose_outputs(recording: Recording) -> list[str]:
@@ -187,27 +203,11 @@ def _color_range(recording: Recording, outputs: list[str]) -> str:
 
 def _load_networks(needs_depth: bool) -> tuple[DepthPredictor | None, PosePredictor | None]:
     """The networks; None for one that is not needed."""
-    from sfmlearner_tf import prediction
     from sfmlearner_tf.device import allow_memory_growth
 
     allow_memory_growth()
-    if FLAGS.ckpt_file:
-        size = find_image_size(FLAGS.ckpt_file, FLAGS.img_height, FLAGS.img_width)
-        depth = prediction.load_depth_predictor(FLAGS.ckpt_file, *size) if needs_depth else None
-        pose = prediction.load_pose_predictor(FLAGS.ckpt_file, *size, FLAGS.seq_length) if FLAGS.poses else None
-        return depth, pose
-    saved = prediction.SavedModel(FLAGS.saved_model)
-    depth = saved.depth() if needs_depth else None
-    # The pose network's size is not in the file: where there is no depth network, it is the release's.
-    release = TrainConfig()
-    size = FLAGS.img_height or release.img_height, FLAGS.img_width or release.img_width
-    pose = saved.pose(*size) if FLAGS.poses else None
-    sizes = {"img_height": depth.height, "img_width": depth.width} if depth else {}
-    sizes.update({"seq_length": pose.seq_length} if pose else {})
-    for name, own in sizes.items():
-        if FLAGS[name].value not in (None, own):
-            raise UserError(f"--{name}={FLAGS[name].value}: expected {own}, as in {FLAGS.saved_model}, or no such flag")
-    return depth, pose
+    load, path = (load_checkpoint, FLAGS.ckpt_file) if FLAGS.ckpt_file else (load_saved_model, FLAGS.saved_model)
+    return load(path, FLAGS.img_height, FLAGS.img_width, FLAGS.seq_length, depth=needs_depth, pose=FLAGS.poses)
 
 
 def _look_ahead(
@@ -249,13 +249,17 @@ def _predict_depths(pictures: Iterable[Picture], network: DepthPredictor) -> Ite
 
 @contextlib.contextmanager
 def _open_writer(
-    recording: Recording, outputs: list[str], scale: float, ends: tuple[float, float] | None
+    recording: Recording,
+    outputs: list[str],
+    scale: float,
+    ends: tuple[float, float] | None,
+    cloud: CloudWriter | None,
 ) -> Iterator[PictureWriter]:
     folder = Path(FLAGS.output_dir)
     rate = FLAGS.fps or recording.frames_per_second or 10
     video_path = folder / f"{recording.name}_depth.mp4"
     with open_video(video_path, rate) if "mp4" in outputs else contextlib.nullcontext() as video:
-        yield PictureWriter(folder, "png" in outputs, "npy" in outputs, video, FLAGS.layout, ends, scale)
+        yield PictureWriter(folder, "png" in outputs, "npy" in outputs, video, FLAGS.layout, ends, scale, cloud)
 
 
 def _predict(

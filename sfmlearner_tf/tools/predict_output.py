@@ -18,6 +18,7 @@ from kitti_eval.files import write_aside, write_whole
 from kitti_eval.resize import resize_bilinear
 from sfmlearner_tf.data.video import find_ffmpeg
 from sfmlearner_tf.errors import UserError
+from sfmlearner_tf.tools.predict_cloud import CloudWriter
 from sfmlearner_tf.tools.predict_input import Picture
 
 LAYOUTS = ("above", "beside", "depth")
@@ -137,7 +138,8 @@ def _encoder_error(path: Path, complaints: IO) -> UserError:
 class PictureWriter(NamedTuple):
     """Writes the predictions of one recording in the chosen formats; threads may write images, a video has an order.
 
-    ends: disparity range of the colours, or None for that of each image. scale: factor for depths.
+    ends: disparity range of the colours, or None for that of each image. scale: factor for depths. cloud: what writes
+    point clouds, if any.
     """
 
     folder: Path
@@ -147,12 +149,15 @@ class PictureWriter(NamedTuple):
     layout: str
     ends: tuple[float, float] | None
     scale: float
+    cloud: CloudWriter | None = None
 
     def write(self, picture: Picture, depth: np.ndarray) -> np.ndarray | None:
         """Writes the files of the depth [h, w] predicted for one image; returns the picture if there is a video.
 
         Raises UserError if a file cannot be written.
         """
+        if self.cloud:
+            self.cloud.write(picture, depth)
         width, height = picture.image.size
         disparity = resize_bilinear(1 / depth, height, width)
         if self.writes_npy:

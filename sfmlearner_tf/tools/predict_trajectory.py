@@ -68,9 +68,14 @@ def chain_vectors(vectors: list[np.ndarray], times_s: list[float], scale: float)
     return chain_snippets(snippets)
 
 
-def write_trajectory(path: Path, motions: MotionPredictor, times_s: list[float], scale: float) -> None:
-    """Writes the poses of all frames in TUM format. Raises UserError for too few frames, or if it cannot be written."""
+def write_trajectory(path: Path, motions: MotionPredictor, times_s: list[float], scale: float) -> TimedPoses:
+    """Writes the poses of all frames in TUM format, and returns them.
+
+    Raises UserError for too few frames, or if it cannot be written.
+    """
     motions.flush()
     if not motions.vectors:
         raise UserError(f"--poses: expected at least {motions.seq_length} readable frames, found fewer")
-    write_text(path, format_tum(*chain_vectors(motions.vectors, times_s, scale)))
+    trajectory = chain_vectors(motions.vectors, times_s, scale)
+    write_text(path, format_tum(*trajectory))
+    return trajectory

@@ -278,3 +278,22 @@ def test_mistakes_are_told_in_one_line(ckpt_file, images, tmp_path):
     pytest.importorskip("imageio_ffmpeg", reason="the extra `video` is not installed")
     assert "3.png: expected 90x50 pixels like the images before, found 90x60" in error_of(*flags, "--output=mp4")
     assert not (tmp_path / "out").exists()
+
+
+def test_point_clouds_of_a_clip(ckpt_file, images, tmp_path):
+    """Each image's, and all of them moved to where the camera was; without edges or what is far."""
+    out = tmp_path / "out"
+    flags = (f"--input={images}", f"--ckpt_file={ckpt_file}", f"--output_dir={out}", *SIZE)
+    done = run_forked(str(ROOT / "tools" / "predict.py"), *flags, "--output=ply")
+    expected = "error: intrinsics: expected four numbers fx,fy,cx,cy in pixels, found ''\n"
+    assert (done.returncode, done.stderr) == (1, expected)
+    assert not out.exists()
+    done = run_forked(str(ROOT / "tools" / "predict.py"), *flags, "--output=ply", "--intrinsics=80,80,45,25", "--poses")
+    assert done.returncode == 0, done.stderr
+    names = sorted(path.name for path in out.iterdir())
+    clouds = [name for name in names if name.endswith("_cloud.ply")]
+    assert len(clouds) == 5
+    assert set(names) - set(clouds) == {"walk_clip.ply", "walk_trajectory.txt"}
+    counts = [int((out / name).read_bytes().split(b"element vertex ")[1].split()[0]) for name in clouds]
+    clip = int((out / "walk_clip.ply").read_bytes().split(b"element vertex ")[1].split()[0])
+    assert clip == sum(counts) > 0

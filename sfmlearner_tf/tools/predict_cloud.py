@@ -1,0 +1,118 @@
+"""The point clouds of `predict`: of each image, and of a whole clip along its trajectory, as PLY files."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from kitti_eval.files import write_whole
+from sfmlearner_tf.data.calibration import check_intrinsics
+from sfmlearner_tf.data.sequences import Intrinsics
+from sfmlearner_tf.errors import UserError
+from sfmlearner_tf.tools.predict_input import Picture
+
+# A pixel is on an edge where a neighbour's depth is larger or smaller by more than this factor: networks draw edges as
+# slopes, whose points hang in the air.
+EDGE_FACTOR = 1.1
+# Without a limit of its own a cloud ends at this many times the image's median depth.
+FARTHEST_OF_MEDIAN = 4.0
+# Points of the cloud of a clip, about.
+CLIP_POINTS = 2_000_000
+
+POINT = np.dtype([("position", "<f4", 3), ("colour", "u1", 3)])
+
+
+class CloudWriter:
+    """Writes <image>_cloud.ply for images, and in the end one cloud of them all.
+
+    Points are in the frame of the camera, x right, y down, z forward, one a pixel of the network.
+
+    Args:
+        folder: of the files.
+        intrinsics: of the images, pixels.
+        scale: factor for depths.
+        max_depth: the farthest point, after scaling; None for FARTHEST_OF_MEDIAN.
+        points_per_image: what is kept of each image for the cloud of the clip; 0 keeps nothing.
+    """
+
+    def __init__(
+        self, folder: Path, intrinsics: Intrinsics, scale: float, max_depth: float | None, points_per_image: int
+    ) -> None:
+        self.folder, self.intrinsics, self.scale, self.max_depth = folder, intrinsics, scale, max_depth
+        self.points_per_image = points_per_image
+        self._kept: dict[int, np.ndarray] = {}
+
+    def write(self, picture: Picture, depth: np.ndarray) -> None:
+        """Writes the cloud of an image whose depth [h, w] was predicted; several threads may.
+
+        Raises UserError if the intrinsics cannot be those of the image, or the file cannot be written.
+        """
+        check_intrinsics(self.intrinsics, *picture.image.size)
+        height, width = depth.shape
+        # Parity: as in training, the principal point is scaled without half a pixel.
+        factors = np.array([width / picture.image.width, height / picture.image.height] * 2)
+        points = lift(
+            self.scale * depth, picture.resized["depth"], Intrinsics(*(factors * self.intrinsics)), self.max_depth
+        )
+        write_ply(self.folder / f"{picture.frame.name}_cloud.ply", points)
+        if self.points_per_image:
+            chosen = np.linspace(0, len(points) - 1, min(len(points), self.points_per_image)).astype(int)
+            self._kept[picture.number] = points[chosen]
+
+    def write_clip(self, path: Path, world_T_cam: np.ndarray) -> int:
+        """Writes the clouds of all images as one, in the frame of the first camera; returns the number of points.
+
+        Args:
+            world_T_cam: the camera's poses [n, 4, 4] at the images in order.
+        """
+        clouds = []
+        for number, pose in zip(sorted(self._kept), world_T_cam):
+            cloud = self._kept[number].copy()
+            cloud["position"] = cloud["position"] @ pose[:3, :3].T + pose[:3, 3]
+            clouds.append(cloud)
+        points = np.concatenate(clouds)
+        write_ply(path, points)
+        return len(points)
+
+
+def lift(depth: np.ndarray, image: np.ndarray, intrinsics: Intrinsics, max_depth: float | None = None) -> np.ndarray:
+    """The points of an image, a POINT array in the order of its pixels, without what is on edges or far.
+
+    Args:
+        depth: [H, W], camera z.
+        image: RGB uint8 [H, W, 3].
+        intrinsics: at this size, pixels.
+        max_depth: the farthest point; None for FARTHEST_OF_MEDIAN.
+    """
+    columns, rows = np.meshgrid(np.arange(depth.shape[1]), np.arange(depth.shape[0]))
+    x, y = (columns - intrinsics.cx) / intrinsics.fx, (rows - intrinsics.cy) / intrinsics.fy
+    points = np.empty(depth.shape, POINT)
+    points["position"] = np.stack([x * depth, y * depth, depth], axis=-1)
+    points["colour"] = image
+    limit = FARTHEST_OF_MEDIAN * np.median(depth) if max_depth is None else max_depth
+    return points[~find_edges(depth) & (depth <= limit)]
+
+
+def find_edges(depth: np.ndarray) -> np.ndarray:
+    """Where a neighbour above, below, left or right differs by more than EDGE_FACTOR, bool [H, W]."""
+    edges = np.zeros(depth.shape, bool)
+    for axis in (0, 1):
+        jumps = np.abs(np.diff(np.log(depth), axis=axis)) > np.log(EDGE_FACTOR)
+        before, after = [(0, 0), (0, 0)], [(0, 0), (0, 0)]
+        before[axis], after[axis] = (0, 1), (1, 0)
+        edges |= np.pad(jumps, before) | np.pad(jumps, after)
+    return edges
+
+
+def write_ply(path: Path, points: np.ndarray) -> None:
+    """Writes a POINT array as a binary PLY file, which every viewer of clouds and meshes reads.
+
+    Raises UserError if it cannot be written.
+    """
+    fields = [*(f"property float {axis}" for axis in "xyz"), *(f"property uchar {c}" for c in ("red", "green", "blue"))]
+    header = ["ply", "format binary_little_endian 1.0", f"element vertex {len(points)}", *fields, "end_header", ""]
+    try:
+        write_whole(str(path), "\n".join(header).encode() + points.tobytes())
+    except OSError as error:
+        raise UserError(f"{path}: cannot write the point cloud; {error.strerror}") from error
