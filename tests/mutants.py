@@ -2,6 +2,7 @@
 
     make mutants                                        # all modules; hours
     python tests/mutants.py kitti_eval/trajectory.py    # one
+    python tests/mutants.py --sample=100 sfmlearner_tf/checkpoint.py    # of many, 100 that are evenly spread
 
 cosmic-ray makes the mutants. Works on copies of the tree in .mutants/, which also keeps the results as long as the
 module stays as it is: a second call goes on where the first was stopped, then tries the survivors on the tests as they
@@ -10,6 +11,7 @@ are now. Prints a table of killed mutants, and the difference of each survivor.
 
 from __future__ import annotations
 
+import argparse
 import hashlib
 import multiprocessing
 import os
@@ -19,6 +21,7 @@ import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from difflib import unified_diff
+from functools import partial
 from pathlib import Path
 
 from cosmic_ray.commands import init
@@ -56,9 +59,13 @@ _FORKS.set_forkserver_preload(["tensorflow", "keras", "scipy.spatial.transform",
 
 
 def main() -> None:
-    chosen = sys.argv[1:] or list(TESTS)
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--sample", type=int, default=0, help="mutants of each module to try; 0 tries all")
+    parser.add_argument("modules", nargs="*", help=f"any of {', '.join(TESTS)}; all by default")
+    arguments = parser.parse_args()
+    chosen = arguments.modules or list(TESTS)
     with ThreadPoolExecutor(JOBS) as pool:
-        list(pool.map(try_mutants, chosen))
+        list(pool.map(partial(try_mutants, sample=arguments.sample), chosen))
     print("module | mutants | killed | share\n--- | --- | --- | ---")
     survivors: list[str] = []
     for module in chosen:
@@ -70,8 +77,12 @@ def main() -> None:
     print(*survivors, sep="\n")
 
 
-def try_mutants(module: str) -> None:
-    """Tries the mutants of a module that have not been tried, and those that survived an earlier call."""
+def try_mutants(module: str, sample: int = 0) -> None:
+    """Tries the mutants of a module that have not been tried, and those that survived an earlier call.
+
+    Args:
+        sample: how many of all there are; 0 tries all.
+    """
     tree = WORK / module.replace("/", "_")
     _copy_tree(tree)
     if _run_tests(module, tree):
@@ -79,11 +90,13 @@ def try_mutants(module: str) -> None:
     with use_db(_results_file(module)) as results:
         if not results.num_work_items:
             init([path for path in _sources(module, tree) if path.stat().st_size], results, {})
-        survived = [item for item, result in results.completed_work_items if not result.is_killed]
-        for item in [*results.pending_work_items, *survived]:
-            if not SAY_NOTHING.match(item.mutations[0].operator_name):
+        telling = [item for item in results.work_items if not SAY_NOTHING.match(item.mutations[0].operator_name)]
+        chosen = telling[:: max(1, len(telling) // sample)] if sample else telling
+        killed = {item.job_id for item, result in results.completed_work_items if result.is_killed}
+        for number, item in enumerate(chosen, 1):
+            if item.job_id not in killed:
                 results.set_result(item.job_id, _try_mutant(item.mutations[0], module, tree))
-                print(f"{module}: {results.num_results} of up to {results.num_work_items}", file=sys.stderr)
+            print(f"{module}: {number} of {len(chosen)}", file=sys.stderr)
 
 
 def _try_mutant(mutation: MutationSpec, module: str, tree: Path) -> WorkResult:
