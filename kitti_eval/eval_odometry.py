@@ -42,6 +42,7 @@ _SNIPPET_SCALE = flags.DEFINE_enum(
     ["none", "ground_truth"],
     "none: chain snippets as predicted; ground_truth: first scale each to the true one, as for the ATE.",
 )
+flags.DEFINE_alias("scale_policy", "snippet_scale")
 _ALIGN = flags.DEFINE_enum(
     "align", "7dof", list(ALIGNMENTS), "Alignment for the output files and plots; all are printed."
 )

@@ -93,7 +93,14 @@ class TrainConfig:
     )
 
     depth_network: str = _networks("dispnet", "Depth network.", choices=network_names("depth"))
-    pose_network: str = _networks("posenet", "Pose network.", choices=network_names("pose"))
+    pose_network: str = _networks(
+        "posenet", "Pose network; all but the release's see two frames at a time and have no masks.",
+        choices=network_names("pose"),
+    )  # fmt: skip
+    encoder_weights: str = _networks(
+        "none", "What the encoders of resnet50 start from: none, imagenet, which keras.applications downloads, or a "
+        "file of such weights without the top."
+    )  # fmt: skip
     min_disp: float = _networks(
         0.01, "Smallest disparity that the depth network predicts: 0.01 in the release's code, 0.1 in the paper.",
         above=0,
@@ -219,8 +226,12 @@ class TrainConfig:
             raise ValueError("sampler must be 'native' with jit_compile, got 'addons': XLA cannot compile it")
         if 0 < self.initial_disp <= self.min_disp:
             raise ValueError(f"initial_disp must be 0 or above min_disp={self.min_disp}, got {self.initial_disp}")
-        if self.learns_masks and self.pose_network == "pairnet":
-            raise ValueError(f"explain_reg_weight must be 0 with pose_network=pairnet, got {self.explain_reg_weight}")
+        if self.learns_masks and self.pose_network != "posenet":
+            raise ValueError(
+                f"explain_reg_weight must be 0 with pose_network={self.pose_network}, got {self.explain_reg_weight}"
+            )
+        if self.encoder_weights != "none" and "resnet50" not in (self.depth_network, self.pose_network):
+            raise ValueError(f"encoder_weights must be none without a resnet50, got {self.encoder_weights!r}")
         if (self.anchor_weight > 0) != bool(self.anchor_checkpoint_file):
             raise ValueError(
                 "anchor_weight must be above 0 with anchor_checkpoint_file and 0 without, got "
@@ -263,6 +274,11 @@ class TrainConfig:
     def needs_source_depth(self) -> bool:
         """Whether the depth of the sources is predicted, beside the target's."""
         return self.both_directions or self.geometry_weight > 0 or self.consistency_mask != "none"
+
+    @property
+    def starts_from_encoder_weights(self) -> bool:
+        """Whether the encoders' weights come from elsewhere; those of a run that continues are its own."""
+        return self.encoder_weights != "none" and not self.continue_train
 
     @property
     def dtype_policy(self) -> str:

@@ -21,8 +21,8 @@ from sfmlearner_tf.losses.objective import make_terms
 from sfmlearner_tf.losses.term import Mean, add_up, compute_means
 from sfmlearner_tf.losses.view import View, make_views, turn_around
 from sfmlearner_tf.networks.building import build_network, load_network
-from sfmlearner_tf.networks.disp_net import MIN_DISP
-from sfmlearner_tf.networks.motion import Motion
+from sfmlearner_tf.networks.depth_network import MIN_DISP
+from sfmlearner_tf.networks.motion import Motion, PairMotion
 
 # 0 where the learning rate never drops.
 _NEVER = 0
@@ -31,7 +31,7 @@ _NEVER = 0
 class Outputs(NamedTuple):
     """What the networks and the objective make of one batch."""
 
-    motion: Motion
+    motion: Motion | PairMotion
     views: list[View]  # from the finest scale on
     means: dict[str, list[Mean]]  # of the terms of the objective
 
@@ -180,7 +180,7 @@ class SfMLearner:
         disparities, source_disparities = self._predict_disparities(images, training)
         motion = self.pose_exp_net(images.target, images.sources, training=training)
         anchors = self.anchor_net(images.target)[:scales] if self.anchor_net else ()
-        views = make_views(images, disparities, motion, anchors, source_disparities, self.config.sampler)
+        views = make_views(images, disparities, motion, anchors, self.config.sampler, source_disparities)
         reverse = [turn_around(view, motion) for view in views] if self.config.both_directions else []
         return Outputs(motion, views, compute_means(self._terms, views + reverse))
 

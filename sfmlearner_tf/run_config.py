@@ -29,6 +29,7 @@ _WITHOUT_EFFECT = (
     # How a run starts, which lies behind one that continues.
     "init_checkpoint_file",
     "initial_disp",
+    "encoder_weights",
     "continue_train",
     "overwrite",
     "accept_changes",

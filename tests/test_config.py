@@ -59,7 +59,7 @@ def test_defaults_are_the_release_s():
         ({"learning_rate": "fast"}, "learning_rate must be a number, got 'fast'"),
         ({"random_flip": 1}, "random_flip must be true or false, got 1"),
         ({"dataset_dir": None}, "dataset_dir must be a text, got None"),
-        ({"depth_network": "resnet"}, "depth_network must be one of dispnet, got 'resnet'"),
+        ({"depth_network": "resnet"}, "depth_network must be one of dispnet, resnet18, resnet50, got 'resnet'"),
         (
             {"watches_off": "upside_down, asleep"},
             "watches_off must be any of constant_depth, .*, got 'ups",

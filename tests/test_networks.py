@@ -15,14 +15,18 @@ from sfmlearner_tf import DispNet, PoseExpNet, SfMLearner, TrainConfig
 from sfmlearner_tf.checkpoint_folder import CheckpointFolder
 from sfmlearner_tf.images import preprocess
 from sfmlearner_tf.networks.building import build_network, get_network, load_network
+from sfmlearner_tf.networks.depth_network import DepthNetwork
 from sfmlearner_tf.networks.layers import crop_like, resize_bilinear
+from sfmlearner_tf.networks.pair_net import PairNet
+from sfmlearner_tf.networks.resnet_depth import ResNet18Depth
+from sfmlearner_tf.networks.resnet_pose import ResNet50Pose
 from small_network import SmallNet
 
 
 def images_for(network, height=64, width=96):
     """One input for each argument of a network."""
     random = np.random.RandomState(0)
-    channels = (3,) if isinstance(network, DispNet) else (3, 3 * network.num_sources)
+    channels = (3,) if isinstance(network, DepthNetwork) else (3, 3 * network.num_sources)
     return [random.uniform(-1, 1, (2, height, width, count)).astype(np.float32) for count in channels]
 
 
@@ -93,7 +97,17 @@ def test_seed_decides_the_weights():
     assert np.abs(same - other).max() > 1e-3
 
 
-@pytest.mark.parametrize("make", [lambda: DispNet(min_disp=0.1), lambda: PoseExpNet(4, True)], ids=["depth", "pose"])
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: DispNet(min_disp=0.1),
+        lambda: PoseExpNet(4, True),
+        lambda: PairNet(4, both_orders=True),
+        lambda: ResNet18Depth(min_disp=0.1),
+        lambda: ResNet50Pose(3),
+    ],
+    ids=["depth", "pose", "pairs", "resnet18", "resnet50"],
+)
 def test_a_keras_file_brings_the_weights_back(make, tmp_path):
     network = changed(make())
     images = images_for(network)
@@ -124,7 +138,7 @@ def test_a_keras_file_loads_in_a_fresh_process(tmp_path):
 
 
 @pytest.mark.parametrize("policy", ["mixed_bfloat16", "mixed_float16"])
-@pytest.mark.parametrize("cls", [DispNet, PoseExpNet])
+@pytest.mark.parametrize("cls", [DispNet, PoseExpNet, PairNet, ResNet18Depth])
 def test_low_precision_computes_within_and_gives_full_precision(cls, policy):
     full, low = changed(cls()), changed(cls(dtype=policy))
     images = images_for(full)
@@ -138,7 +152,7 @@ def test_low_precision_computes_within_and_gives_full_precision(cls, policy):
         assert 1e-7 < difference < 0.05  # other than in full precision, but near
 
 
-@pytest.mark.parametrize("cls", [DispNet, PoseExpNet])
+@pytest.mark.parametrize("cls", [DispNet, PoseExpNet, PairNet, ResNet18Depth])
 def test_keras_inputs_of_unknown_size(cls):
     network = cls()
     images = images_for(network, 33, 47)
@@ -192,7 +206,7 @@ def test_registered_names():
     depth, pose = build_network("depth", config), build_network("pose", config)
     assert (type(depth), depth.min_disp, depth.seed) == (DispNet, 0.1, 3)
     assert (type(pose), pose.num_sources, pose.predict_masks, pose.seed) == (PoseExpNet, 4, True, 3)
-    with pytest.raises(ValueError, match="depth network must be one of dispnet, got 'resnet'"):
+    with pytest.raises(ValueError, match="depth network must be one of dispnet, resnet18, resnet50, got 'resnet'"):
         get_network("depth", "resnet")
 
 

@@ -13,7 +13,7 @@ from sfmlearner_tf import sampler
 from sfmlearner_tf.batch import Batch
 from sfmlearner_tf.data.extras import EXTRAS
 from sfmlearner_tf.geometry import Rigid3, project_pixels, scale_intrinsics
-from sfmlearner_tf.networks.motion import Motion
+from sfmlearner_tf.networks.motion import Motion, PairMotion
 
 # In the unit of depth; what is nearer counts as this near.
 _LEAST_DEPTH = 1e-3
@@ -100,10 +100,10 @@ class View:
 def make_views(
     batch: Batch,
     disparities: Sequence[tf.Tensor],
-    motion: Motion,
+    motion: Motion | PairMotion,
     anchors: Sequence[tf.Tensor] = (),
-    source_disparities: Sequence[tf.Tensor] = (),
     kernel: str = "native",
+    source_disparities: Sequence[tf.Tensor] = (),
 ) -> list[View]:
     """The views of a batch, from the finest scale on.
 
@@ -112,8 +112,8 @@ def make_views(
         disparities: S of [B, h, w, 1]; there are as many views.
         motion: poses [B, N, 6], and mask logits at S scales or at more, or none.
         anchors: S of [B, h, w, 1], or none.
-        source_disparities: S of [N*B, h, w, 1], or none.
         kernel: of the sampler.
+        source_disparities: S of [N*B, h, w, 1], or none.
     """
     num_sources = motion.poses.shape[1]
     sources = im.stack_sources(batch.sources, num_sources)
@@ -149,17 +149,17 @@ def make_views(
     return views
 
 
-def turn_around(view: View, motion: Motion) -> View:
+def turn_around(view: View, motion: Motion | PairMotion) -> View:
     """The view in which each source is the target in turn, and the target its only source.
 
     Args:
         view: with `source_disparity`.
-        motion: whose reverse poses move a source's points; without them the poses are inverted.
+        motion: a `PairMotion`'s reverse poses move a source's points; those of a `Motion` are inverted.
     """
-    if motion.reverse_poses is None:
-        tgt_T_src = Rigid3.from_vector(stack_poses(motion.poses)).inverse()
-    else:
+    if isinstance(motion, PairMotion):
         tgt_T_src = Rigid3.from_vector(stack_poses(motion.reverse_poses))
+    else:
+        tgt_T_src = Rigid3.from_vector(stack_poses(motion.poses)).inverse()
     other, intrinsics = view.for_each_source(view.target), view.for_each_source(view.intrinsics)
     x, y, z = _project(view.source_disparity, tgt_T_src, intrinsics)
     warped, in_view = sampler.sample(other, x, y, view.kernel)

@@ -46,7 +46,7 @@ class Network(keras.Model):
     def upconv(self, name: str, in_channels: int, filters: int, size: int) -> keras.layers.Layer:
         """A transposed convolution with ReLU that doubles the image's sides."""
         layer = keras.layers.Conv2DTranspose(
-            filters, size, 2, "same", activation="relu", dtype=self.dtype_policy, **self._name_and_seed(name)
+            filters, size, 2, "same", activation="relu", dtype=self.dtype_policy, **self.name_and_seed(name)
         )
         return self.add(name, layer, in_channels)
 
@@ -126,11 +126,12 @@ class Network(keras.Model):
         self, name: str, in_channels: int, filters: int, size: int, stride: int, activation: Any, dtype: Any
     ) -> keras.layers.Layer:
         layer = keras.layers.Conv2D(
-            filters, size, stride, "same", activation=activation, dtype=dtype, **self._name_and_seed(name)
+            filters, size, stride, "same", activation=activation, dtype=dtype, **self.name_and_seed(name)
         )
         return self.add(name, layer, in_channels)
 
-    def _name_and_seed(self, name: str) -> dict[str, Any]:
+    def name_and_seed(self, name: str) -> dict[str, Any]:
+        """The arguments by which a layer gets its name and its initial weights."""
         initializer = keras.initializers.GlorotUniform(zlib.crc32(name.encode()) + self.seed)
         return {"name": name.split("/")[-1], "kernel_initializer": initializer}
 

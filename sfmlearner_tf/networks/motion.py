@@ -13,10 +13,19 @@ class Motion(NamedTuple):
     poses: [B, N, 6] as (tx, ty, tz, rx, ry, rz); translation in the unit of depth, angles in radians.
     mask_logits: S of [B, h, w, 2*N] from the finest scale on, or () without masks: of channels 2i and 2i+1 the softmax
         gives the second as the share of source i that is explainable.
-    reverse_poses: [B, N, 6], from each source to the target, of a network that sees each pair in both orders; None
-        where they are the inverse.
     """
 
     poses: tf.Tensor
     mask_logits: tuple[tf.Tensor, ...] = ()
-    reverse_poses: tf.Tensor | None = None
+
+
+class PairMotion(NamedTuple):
+    """The motion by a network that sees each pair of frames in both orders.
+
+    poses, mask_logits: as in `Motion`.
+    reverse_poses: [B, N, 6], from each source to the target.
+    """
+
+    poses: tf.Tensor
+    mask_logits: tuple[tf.Tensor, ...]
+    reverse_poses: tf.Tensor

@@ -1,0 +1,107 @@
+"""What depth networks share: the decoder of the release's DispNet and the range of its disparity (paper section 3.5,
+figure 4a)."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import keras
+import tensorflow as tf
+
+from sfmlearner_tf import checkpoint
+from sfmlearner_tf.networks.layers import Network, crop_like, image_sides, resize_bilinear
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
+    from sfmlearner_tf.config import TrainConfig
+
+# Parity: the code of the release; the paper prints a smallest disparity of 0.1.
+DISP_SCALING = 10.0
+MIN_DISP = 0.01
+_NUM_SCALES = 4
+
+
+class DepthNetwork(Network):
+    """One image in, its disparity at four scales out.
+
+    A subclass adds its encoder, then `add_decoder`; its `call` gives what `decode` returns.
+
+    Args:
+        seed: decides the initial weights.
+        min_disp: the smallest disparity, so 1/min_disp is the largest depth.
+        name: the variable scope.
+        kwargs: Keras's own, such as `dtype="mixed_bfloat16"`.
+    """
+
+    def __init__(self, seed: int = 8964, min_disp: float = MIN_DISP, name: str = "depth_net", **kwargs: Any) -> None:
+        super().__init__(seed, name, **kwargs)
+        self.min_disp = min_disp
+
+    def add_decoder(self, encoder_channels: Sequence[int], channels: Sequence[int]) -> None:
+        """Adds the decoder, which doubles the sides of the features once a stage.
+
+        Args:
+            encoder_channels: of the encoder's features at 1/2, 1/4 and so on of the image's sides.
+            channels: of the decoder's at 1/1, 1/2 and so on; as many.
+        """
+        self.decoder: list[tuple[keras.layers.Layer, keras.layers.Layer]] = []
+        in_channels = encoder_channels[-1]
+        for i, filters in reversed(list(enumerate(channels, start=1))):
+            up = self.upconv(f"upcnv{i}", in_channels, filters, 3)
+            skip_channels = encoder_channels[i - 2] if i > 1 else 0
+            has_disparity = i < _NUM_SCALES  # that of the next coarser scale
+            merge = self.conv(f"icnv{i}", filters + skip_channels + has_disparity, filters, 3)
+            self.decoder.insert(0, (up, merge))
+            in_channels = filters
+        self.disparity_heads = [
+            self.head(f"disp{i}", channels[i - 1], 1, 3, "sigmoid") for i in range(1, _NUM_SCALES + 1)
+        ]
+
+    def decode(self, skips: Sequence[tf.Tensor]) -> tuple[tf.Tensor, ...]:
+        """Disparity from the image and the encoder's features.
+
+        Args:
+            skips: the images [B, H, W, 3], then the features at 1/2, 1/4 and so on of their sides, rounded up.
+
+        Returns:
+            4 of [B, ceil(H/2^s), ceil(W/2^s), 1] for s = 0..3, in [min_disp, 10 + min_disp]; depth is
+            1/disparity.
+        """
+        features = skips[-1]
+        disparities: list[tf.Tensor] = []
+        for scale in reversed(range(len(self.decoder))):
+            up, merge = self.decoder[scale]
+            skip = skips[scale]
+            parts = [crop_like(up(features), skip)]
+            if scale > 0:
+                parts.append(skip)
+            if disparities:
+                parts.append(tf.cast(resize_bilinear(disparities[-1], *image_sides(skip)), skip.dtype))
+            features = merge(tf.concat(parts, axis=-1))
+            if scale < _NUM_SCALES:
+                disparities.append(DISP_SCALING * self.disparity_heads[scale](features) + self.min_disp)
+        return tuple(reversed(disparities))
+
+    def start_from(self, disparity: float) -> None:
+        """Makes the untrained network predict about this `disparity`, within (min_disp, 10 + min_disp), everywhere."""
+        self.build()
+        share = (disparity - self.min_disp) / DISP_SCALING
+        for head in self.disparity_heads:
+            head.bias.assign([math.log(share / (1 - share))])
+
+    def get_config(self) -> dict[str, Any]:
+        return {**super().get_config(), "min_disp": self.min_disp}
+
+    @classmethod
+    def from_train_config(cls, config: TrainConfig) -> Self:
+        network = cls(config.seed, config.min_disp, dtype=config.dtype_policy)
+        if config.initial_disp:
+            network.start_from(config.initial_disp)
+        return network
+
+    @classmethod
+    def options_of_checkpoint(cls, path: str) -> dict[str, Any]:
+        return {"min_disp": checkpoint.read_min_disp(path, MIN_DISP)}

@@ -1,0 +1,103 @@
+"""What pose networks share that see two frames at a time, in both orders if asked (as in Bian et al., NeurIPS 2019,
+section 3.2)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import tensorflow as tf
+
+from sfmlearner_tf import run_config
+from sfmlearner_tf.images import stack_sources
+from sfmlearner_tf.networks.layers import Network, check_images
+from sfmlearner_tf.networks.motion import Motion, PairMotion
+from sfmlearner_tf.networks.pose_exp_net import POSE_SCALING
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
+    from sfmlearner_tf.config import TrainConfig
+
+
+class PairNetwork(Network):
+    """The camera's motion from the target to each of any number of sources.
+
+    Args:
+        num_sources: source frames beside the target, at least 1.
+        both_orders: whether to predict the motion from each source to the target, too.
+        seed: decides the initial weights.
+        name: the variable scope.
+        kwargs: Keras's own, such as `dtype="mixed_bfloat16"`.
+
+    Raises:
+        ValueError: num_sources below 1.
+    """
+
+    def __init__(
+        self,
+        num_sources: int = 2,
+        both_orders: bool = False,
+        seed: int = 8964,
+        name: str = "pose_exp_net",
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(seed, name, **kwargs)
+        if num_sources < 1:
+            raise ValueError(f"num_sources must be at least 1, got {num_sources}")
+        self.num_sources = num_sources
+        self.both_orders = both_orders
+
+    def predict_pairs(self, pairs: tf.Tensor, training: bool | None) -> tf.Tensor:
+        """The raw motion [B, h, w, 6] from the first to the second of two frames [B, H, W, 6] in [-1, 1], guessed at
+        several positions of the image."""
+        raise NotImplementedError
+
+    def call(self, target: tf.Tensor, sources: tf.Tensor, training: bool | None = None) -> Motion | PairMotion:
+        """Predicts the motion from the target to each source.
+
+        Args:
+            target: [B, H, W, 3] in [-1, 1]; sides of at least 32.
+            sources: [B, H, W, 3*N] in [-1, 1].
+            training: for networks that differ in training.
+
+        Returns:
+            A `Motion`, with both_orders a `PairMotion`.
+
+        Raises:
+            ValueError: images of another shape.
+        """
+        check_images("target", target, 3)
+        check_images("sources", sources, 3 * self.num_sources)
+        sources = tf.cast(stack_sources(sources, self.num_sources), self.compute_dtype)
+        targets = tf.cast(tf.tile(target, [self.num_sources, 1, 1, 1]), self.compute_dtype)
+        orders = [tf.concat([targets, sources], axis=-1)]
+        if self.both_orders:
+            orders.append(tf.concat([sources, targets], axis=-1))
+        raw = self.predict_pairs(tf.concat(orders, axis=0), training)
+        found = POSE_SCALING * tf.reduce_mean(raw, axis=[1, 2])
+        poses = [self._by_example(part) for part in tf.split(found, len(orders))]
+        return PairMotion(poses[0], (), poses[1]) if self.both_orders else Motion(poses[0])
+
+    def _by_example(self, stacked: tf.Tensor) -> tf.Tensor:
+        """[N*B, 6], all of a source together, to [B, N, 6]."""
+        return tf.stack(tf.split(stacked, self.num_sources), axis=1)
+
+    def for_inference(self) -> Self:
+        """The network in one order; it shares no weights with this one."""
+        copy = type(self).from_config({**self.get_config(), "both_orders": False})
+        weights = self.release_variables()
+        for name, variable in copy.release_variables().items():
+            variable.assign(weights[name])
+        return copy
+
+    def get_config(self) -> dict[str, Any]:
+        return {**super().get_config(), "num_sources": self.num_sources, "both_orders": self.both_orders}
+
+    @classmethod
+    def from_train_config(cls, config: TrainConfig) -> Self:
+        return cls(config.num_sources, config.both_directions, config.seed, dtype=config.dtype_policy)
+
+    @classmethod
+    def options_of_checkpoint(cls, path: str) -> dict[str, Any]:
+        config = run_config.read_beside(path)
+        return {"num_sources": config.num_sources} if config else {}

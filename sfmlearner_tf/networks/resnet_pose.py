@@ -1,0 +1,53 @@
+"""The camera's motion between two frames from a ResNet encoder."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import keras
+import tensorflow as tf
+
+from sfmlearner_tf.networks.pair_network import PairNetwork
+from sfmlearner_tf.networks.resnet import ResNetEncoder
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
+    from sfmlearner_tf.config import TrainConfig
+
+
+class ResNetPose(PairNetwork):
+    """What it takes and gives is `PairNet`'s; so are its arguments."""
+
+    LAYERS: ClassVar[int]
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.encoder = ResNetEncoder(self, self.LAYERS, 6)
+        self.squeeze = self.conv("pose/squeeze", self.encoder.channels[-1], 256, 1)
+        self.hidden = self.conv("pose/hidden", 256, 256, 3)
+        self.pose_head = self.head("pose/pred", 256, 6, 1)
+
+    def predict_pairs(self, pairs: tf.Tensor, training: bool | None) -> tf.Tensor:
+        return self.pose_head(self.hidden(self.squeeze(self.encoder.encode(pairs, training)[-1])))
+
+    @classmethod
+    def from_train_config(cls, config: TrainConfig) -> Self:
+        network = super().from_train_config(config)
+        if config.starts_from_encoder_weights:
+            network.encoder.load(config.encoder_weights)
+        return network
+
+
+@keras.saving.register_keras_serializable("sfmlearner_tf")
+class ResNet18Pose(ResNetPose):
+    """With a ResNet-18: 11,923,270 parameters."""
+
+    LAYERS = 18
+
+
+@keras.saving.register_keras_serializable("sfmlearner_tf")
+class ResNet50Pose(ResNetPose):
+    """With a ResNet-50: 24,713,286 parameters."""
+
+    LAYERS = 50
