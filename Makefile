@@ -2,8 +2,8 @@
 PYTHON ?= python3
 VENV := .venv
 VENV3 := .venv-keras3
-# Processes that run the tests.
-JOBS ?= 2
+# Processes that run the tests; many tests wait for commands.
+JOBS ?= 3
 
 .PHONY: setup setup-keras3 test test-keras3 test-cross-stack demo reproduce-demo lint fuzz mutants kill-resume endurance bench clean
 
@@ -25,10 +25,10 @@ $(VENV3)/.installed: requirements-keras3.txt setup.py
 	touch $@
 
 test: setup
-	$(VENV)/bin/python -m pytest -n $(JOBS)
+	$(VENV)/bin/python -m pytest -n $(JOBS) --dist loadgroup
 
 test-keras3: setup-keras3
-	$(VENV3)/bin/python -m pytest -n $(JOBS)
+	$(VENV3)/bin/python -m pytest -n $(JOBS) --dist loadgroup
 
 # What one stack saves the other loads, both ways.
 test-cross-stack: setup setup-keras3

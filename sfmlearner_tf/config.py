@@ -143,6 +143,10 @@ class TrainConfig:
         "none", "Weight the photometric error by how well those depths agree, which leaves out what moves or is "
         "hidden: learned through the weight, or not (detached).", choices=("none", "detached", "learned"),
     )  # fmt: skip
+    constant_depth_weight: float = _objective(
+        0.0, "Weight of one over the variance of depth over its mean, which keeps depth from becoming constant; 1e-6 "
+        "is usual.", at_least=0,
+    )  # fmt: skip
     random_flip: bool = _objective(False, "Mirror each example left to right with probability 1/2.")
     sampler: str = _objective(
         "native", "Kernel of the bilinear sampler; addons is the compiled one of tensorflow-addons.",

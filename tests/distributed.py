@@ -29,7 +29,8 @@ def main(preset: str, jit_compile: str, network: str = "") -> None:
     cpu = tf.config.list_physical_devices("CPU")[0]
     tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
     size = {"batch_size": 4, "img_height": 64, "img_width": 96, "num_scales": 2}
-    config = TrainConfig.from_preset(preset, explain_reg_weight=0.2, jit_compile=jit_compile == "true", **size)
+    masks = {} if preset == "scale_consistent" else {"explain_reg_weight": 0.2}
+    config = TrainConfig.from_preset(preset, jit_compile=jit_compile == "true", **masks, **size)
     workers = distribution.join("mirrored", config.batch_size)
     one = SfMLearner(config)
     with workers.scope():

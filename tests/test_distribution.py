@@ -10,11 +10,15 @@ import pytest
 from sfmlearner_tf import distribution
 from sfmlearner_tf.errors import UserError
 
+# The fixture takes long: one process has all tests of it.
+pytestmark = pytest.mark.xdist_group("distribution")
 
-@pytest.fixture(scope="module")
-def two_devices():
-    """With masks, and with means over what is in view, whose normalisers depend on the whole batch."""
-    command = [sys.executable, str(Path(__file__).with_name("distributed.py")), "recommended", "false", "small"]
+
+@pytest.fixture(scope="module", params=["recommended", "scale_consistent"])
+def two_devices(request):
+    """With masks or with several depths, and with means over what is in view, whose normalisers depend on the whole
+    batch."""
+    command = [sys.executable, str(Path(__file__).with_name("distributed.py")), request.param, "false", "small"]
     result = subprocess.run(command, capture_output=True, text=True, check=False)
     assert result.returncode == 0, result.stderr
     return json.loads(result.stdout.splitlines()[-1])

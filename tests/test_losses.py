@@ -1,5 +1,7 @@
 """The terms of the objective against cases by hand, NumPy and finite differences; parity/ has the release's numbers."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -7,57 +9,11 @@ from scipy.ndimage import uniform_filter
 from scipy.spatial.transform import Rotation
 
 from sfmlearner_tf import Batch, TrainConfig
-from sfmlearner_tf.losses import explainability, photometric, smoothness
+from sfmlearner_tf.losses import constant_depth, explainability, photometric, smoothness
 from sfmlearner_tf.losses.objective import make_terms
 from sfmlearner_tf.losses.term import Mean, Term, add_up, compute_means
 from sfmlearner_tf.losses.view import make_views
 from sfmlearner_tf.networks.motion import Motion
-
-
-def mean_of_parts(parts):
-    """The sum of the means of the parts of a roughness."""
-    return sum(np.mean(part) for part in parts)
-
-
-def test_smoothness_by_hand():
-    # Along x 0, 1, 4: one second difference, 2; along y nothing changes.
-    disparity = tf.constant([[[[0.0], [1], [4]]] * 3])
-    np.testing.assert_allclose(mean_of_parts(smoothness.roughness(disparity)), 2)
-
-
-def test_smoothness_equals_numpy():
-    disparity = np.random.RandomState(0).uniform(size=(2, 6, 9, 1))
-    firsts = [np.diff(disparity, axis=axis) for axis in (1, 2)]
-    expected = sum(np.abs(np.diff(first, axis=axis)).mean() for first in firsts for axis in (1, 2))
-    np.testing.assert_allclose(mean_of_parts(smoothness.roughness(tf.constant(disparity))), expected)
-
-
-def test_edge_aware_smoothness_by_hand():
-    disparity = tf.constant([[[[0.0], [1], [4]]] * 3])
-    flat = tf.zeros([1, 3, 3, 3])
-    np.testing.assert_allclose(mean_of_parts(smoothness.edge_aware_roughness(disparity, flat)), (1 + 3) / 2)
-    # From black to white between the second column and the third: there the slope of 3 counts 1/e.
-    edge = tf.constant([[[[-1.0] * 3, [-1] * 3, [1] * 3]] * 3])
-    found = mean_of_parts(smoothness.edge_aware_roughness(disparity, edge))
-    np.testing.assert_allclose(found, (1 + 3 / np.e) / 2, rtol=1e-6)
-
-
-def test_edge_aware_smoothness_equals_numpy():
-    random = np.random.RandomState(1)
-    disparity, image = random.uniform(size=(2, 5, 7, 1)), random.uniform(-1, 1, (2, 5, 7, 3))
-    expected = 0.0
-    for axis in (1, 2):
-        edge = np.abs(np.diff(image / 2, axis=axis)).mean(-1)
-        expected += (np.abs(np.diff(disparity[..., 0], axis=axis)) * np.exp(-edge)).mean()
-    found = smoothness.edge_aware_roughness(tf.constant(disparity), tf.constant(image))
-    np.testing.assert_allclose(mean_of_parts(found), expected)
-
-
-def test_normalized_disparity_has_no_scale():
-    disparity = np.random.RandomState(0).uniform(0.1, 1, (2, 4, 5, 1))
-    normalized = smoothness.normalize_disparity(tf.constant(disparity))
-    np.testing.assert_allclose(normalized, disparity / disparity.mean(axis=(1, 2, 3), keepdims=True))
-    np.testing.assert_allclose(smoothness.normalize_disparity(tf.constant(7 * disparity)), normalized)
 
 
 def test_structural_similarity_equals_numpy():
@@ -147,7 +103,7 @@ def test_what_is_out_of_view_can_be_left_out():
 def test_scales_are_halved_in_weight():
     disparity = [tf.random.stateless_uniform([1, h, w, 1], [0, h]) for h, w in ((8, 12), (4, 6))]
     one, two = (losses_of(views_of(disparity[:n], tf.zeros([1, 2, 6]))) for n in (1, 2))
-    fine, coarse = (mean_of_parts(smoothness.roughness(scale)) for scale in disparity)
+    fine, coarse = (sum(np.mean(part) for part in smoothness.roughness(scale)) for scale in disparity)
     np.testing.assert_allclose(two["smooth"], 0.5 * fine + 0.25 * coarse, rtol=1e-6)
     assert two["pixel"] > one["pixel"]
 
@@ -162,6 +118,21 @@ def test_anchors_hold_log_disparity():
     np.testing.assert_allclose(held["anchor"], 0.1 * ((0 + 1 + 2 + 3) / 4 + 1) * np.log(2), rtol=1e-6)
     np.testing.assert_allclose(held["total"], free["total"] + held["anchor"], rtol=1e-6)
     assert "anchor" not in free
+
+
+def test_constant_depth_by_hand_and_in_numpy():
+    random = np.random.RandomState(6)
+    # Depths of 1 and 3: over their mean 0.5 and 1.5, of variance 1/4.
+    depth = np.array([1.0, 3.0] * 48).reshape(1, 8, 12, 1)
+    coarse = random.uniform(2, 9, (1, 4, 6, 1))
+    views = views_of([tf.constant(1 / depth), tf.constant(1 / coarse)], tf.zeros([1, 2, 6], tf.float64))
+    expected = 0.1 * (4 + 1 / np.var(coarse / coarse.mean()))
+    np.testing.assert_allclose(losses_of(views, constant_depth_weight=0.1)["constant_depth"], expected, rtol=1e-6)
+    # Of two images each counts by itself, and constant depth is worst, but finite.
+    batch = tf.constant(np.concatenate([1 / depth, np.ones_like(depth)]))
+    (view,) = views_of([tf.constant(1 / depth)], tf.zeros([1, 2, 6], tf.float64))
+    found = constant_depth.constant_depth_loss([dataclasses.replace(view, disparity=batch)])[0].value()
+    np.testing.assert_allclose(found, (4 + 1e9) / 2, rtol=1e-6)
 
 
 def test_z_and_sampling_are_those_of_the_warp():
@@ -274,6 +245,7 @@ def test_without_options_the_losses_are_the_release_s():
             "smoothness": "edge_aware",
             "smooth_normalized": True,
             "mask_loss": "focal",
+            "constant_depth_weight": 1e-3,
             "anchor_weight": 0.1,
             "anchor_checkpoint_file": "model.latest",
         },

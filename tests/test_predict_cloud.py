@@ -73,6 +73,7 @@ def test_the_camera_is_that_of_the_image_and_depth_is_scaled(tmp_path):
     positions, _ = read_ply(tmp_path / "x0_cloud.ply")
     # At 6x4 the camera is 5, 6, 3.1, 2.2.
     np.testing.assert_allclose(positions[0], 6 * np.array([-3.1 / 5, -2.2 / 6, 1]), rtol=1e-6)
+    np.testing.assert_allclose(positions[-1], 6 * np.array([1.9 / 5, 0.8 / 6, 1]), rtol=1e-6)
     with pytest.raises(UserError, match=r"the principal point inside the frames' 50x60 pixels"):
         writer.write(picture_of((50, 60)), np.full((4, 6), 2.0))
 

@@ -6,6 +6,7 @@ from functools import partial
 
 from sfmlearner_tf.config import TrainConfig
 from sfmlearner_tf.losses.anchor import anchor_loss
+from sfmlearner_tf.losses.constant_depth import constant_depth_loss
 from sfmlearner_tf.losses.explainability import explainability_loss
 from sfmlearner_tf.losses.geometry_consistency import geometry_consistency_loss
 from sfmlearner_tf.losses.photometric import photometric_loss
@@ -34,4 +35,6 @@ def make_terms(config: TrainConfig) -> list[Term]:
         terms.append(Term("anchor", config.anchor_weight, anchor_loss))
     if config.geometry_weight:
         terms.append(Term("geometry", config.geometry_weight, geometry_consistency_loss))
+    if config.constant_depth_weight:
+        terms.append(Term("constant_depth", config.constant_depth_weight, constant_depth_loss))
     return terms
