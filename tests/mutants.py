@@ -40,7 +40,8 @@ TESTS = {
     "kitti_eval/trajectory.py": "test_trajectory.py test_snippets.py",
     "sfmlearner_tf/geometry.py": "test_geometry.py",
     "sfmlearner_tf/sampler.py": "test_sampler.py",
-    "sfmlearner_tf/losses": "test_smoothness.py test_losses.py test_scale_consistency.py parity/test_golden.py::test_losses",
+    "sfmlearner_tf/losses": "test_smoothness.py test_losses.py test_scale_consistency.py "
+    "parity/test_golden.py::test_losses",
     "sfmlearner_tf/data/batches.py": "test_batch_order.py test_cameras.py test_batches.py test_extras.py",
     "sfmlearner_tf/checkpoint.py": "test_checkpoint.py",
 }
