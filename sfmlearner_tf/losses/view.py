@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from typing import Any
 
 import tensorflow as tf
 
@@ -122,23 +123,15 @@ def make_views(
     views = []
     for scale, disparity in enumerate(disparities):
         height, width = disparity.shape[1:3]
-        scaled_sources = im.resize_area(sources, height, width)
-        intrinsics = scale_intrinsics(batch.intrinsics, width / full_width, height / full_height)
-        x, y, z = _project(disparity, src_T_tgt, intrinsics, num_sources)
-        warped, in_view = sampler.sample(scaled_sources, x, y, kernel)
         views.append(
-            View(
+            _make_view(
+                src_T_tgt,
                 scale=scale,
                 num_sources=num_sources,
                 target=im.resize_area(batch.target, height, width),
-                sources=scaled_sources,
+                sources=im.resize_area(sources, height, width),
                 disparity=disparity,
-                intrinsics=intrinsics,
-                x=x,
-                y=y,
-                z=z,
-                in_view=in_view,
-                warped=warped,
+                intrinsics=scale_intrinsics(batch.intrinsics, width / full_width, height / full_height),
                 mask_logits=motion.mask_logits[scale] if motion.mask_logits else None,
                 anchor=anchors[scale] if anchors else None,
                 source_disparity=source_disparities[scale] if source_disparities else None,
@@ -160,21 +153,14 @@ def turn_around(view: View, motion: Motion | PairMotion) -> View:
         tgt_T_src = Rigid3.from_vector(stack_poses(motion.reverse_poses))
     else:
         tgt_T_src = Rigid3.from_vector(stack_poses(motion.poses)).inverse()
-    other, intrinsics = view.for_each_source(view.target), view.for_each_source(view.intrinsics)
-    x, y, z = _project(view.source_disparity, tgt_T_src, intrinsics)
-    warped, in_view = sampler.sample(other, x, y, view.kernel)
-    return View(
+    return _make_view(
+        tgt_T_src,
         scale=view.scale,
         num_sources=1,
         target=view.sources,
-        sources=other,
+        sources=view.for_each_source(view.target),
         disparity=view.source_disparity,
-        intrinsics=intrinsics,
-        x=x,
-        y=y,
-        z=z,
-        in_view=in_view,
-        warped=warped,
+        intrinsics=view.for_each_source(view.intrinsics),
         source_disparity=view.for_each_source(view.disparity),
         num_targets=view.num_sources,
         kernel=view.kernel,
@@ -186,14 +172,15 @@ def stack_poses(poses: tf.Tensor) -> tf.Tensor:
     return tf.concat(tf.unstack(poses, axis=1), axis=0)
 
 
-def _project(
-    disparity: tf.Tensor, src_T_tgt: Rigid3, intrinsics: tf.Tensor, num_sources: int = 1
-) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
-    """x and y [N*B, h, w] and z [N*B, h, w, 1] of the target's pixels in every source."""
+def _make_view(src_T_tgt: Rigid3, **known: Any) -> View:
+    """The view of which all is `known` but the warp."""
+    disparity, num_sources = known["disparity"], known["num_sources"]
     depth = tf.tile(1 / disparity[..., 0], [num_sources, 1, 1])
-    coords, z = project_pixels(depth, src_T_tgt, tf.tile(intrinsics, [num_sources, 1, 1]))
+    coords, z = project_pixels(depth, src_T_tgt, tf.tile(known["intrinsics"], [num_sources, 1, 1]))
     x, y = (tf.reshape(row, tf.shape(depth)) for row in tf.unstack(coords, axis=1))
-    return x, y, tf.reshape(z, tf.concat([tf.shape(depth), [1]], axis=0))
+    warped, in_view = sampler.sample(known["sources"], x, y, known["kernel"])
+    z = tf.reshape(z, tf.concat([tf.shape(depth), [1]], axis=0))
+    return View(x=x, y=y, z=z, in_view=in_view, warped=warped, **known)
 
 
 def _resize_extras(extras: Mapping[str, tf.Tensor], height: int, width: int) -> dict[str, tf.Tensor]:

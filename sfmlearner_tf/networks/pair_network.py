@@ -9,9 +9,9 @@ import tensorflow as tf
 
 from sfmlearner_tf import run_config
 from sfmlearner_tf.images import stack_sources
-from sfmlearner_tf.networks.layers import Network, check_images
+from sfmlearner_tf.networks.layers import check_images
 from sfmlearner_tf.networks.motion import Motion, PairMotion
-from sfmlearner_tf.networks.pose_exp_net import POSE_SCALING
+from sfmlearner_tf.networks.pose_network import POSE_SCALING, PoseNetwork
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -19,18 +19,12 @@ if TYPE_CHECKING:
     from sfmlearner_tf.config import TrainConfig
 
 
-class PairNetwork(Network):
+class PairNetwork(PoseNetwork):
     """The camera's motion from the target to each of any number of sources.
 
     Args:
-        num_sources: source frames beside the target, at least 1.
         both_orders: whether to predict the motion from each source to the target, too.
-        seed: decides the initial weights.
-        name: the variable scope.
-        kwargs: Keras's own, such as `dtype="mixed_bfloat16"`.
-
-    Raises:
-        ValueError: num_sources below 1.
+        num_sources, seed, name, kwargs: see `PoseNetwork`.
     """
 
     def __init__(
@@ -41,10 +35,7 @@ class PairNetwork(Network):
         name: str = "pose_exp_net",
         **kwargs: Any,
     ) -> None:
-        super().__init__(seed, name, **kwargs)
-        if num_sources < 1:
-            raise ValueError(f"num_sources must be at least 1, got {num_sources}")
-        self.num_sources = num_sources
+        super().__init__(num_sources, seed, name, **kwargs)
         self.both_orders = both_orders
 
     def predict_pairs(self, pairs: tf.Tensor, training: bool | None) -> tf.Tensor:
@@ -83,15 +74,11 @@ class PairNetwork(Network):
         return tf.stack(tf.split(stacked, self.num_sources), axis=1)
 
     def for_inference(self) -> Self:
-        """The network in one order; it shares no weights with this one."""
-        copy = type(self).from_config({**self.get_config(), "both_orders": False})
-        weights = self.release_variables()
-        for name, variable in copy.release_variables().items():
-            variable.assign(weights[name])
-        return copy
+        """The network in one order."""
+        return self._copy(both_orders=False) if self.both_orders else self
 
     def get_config(self) -> dict[str, Any]:
-        return {**super().get_config(), "num_sources": self.num_sources, "both_orders": self.both_orders}
+        return {**super().get_config(), "both_orders": self.both_orders}
 
     @classmethod
     def from_train_config(cls, config: TrainConfig) -> Self:

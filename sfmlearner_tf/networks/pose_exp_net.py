@@ -9,14 +9,12 @@ import keras
 import tensorflow as tf
 
 from sfmlearner_tf import checkpoint
-from sfmlearner_tf.networks.layers import Network, check_images, crop_like
+from sfmlearner_tf.networks.layers import check_images, crop_like
 from sfmlearner_tf.networks.motion import Motion
+from sfmlearner_tf.networks.pose_network import POSE_SCALING, PoseNetwork
 
 if TYPE_CHECKING:
     from sfmlearner_tf.config import TrainConfig
-
-# The network's raw output is scaled, so that training starts from almost no motion.
-POSE_SCALING = 0.01
 
 # (channels, kernel size) of cnv1..cnv5 and of upcnv1..upcnv5; cnv6 and cnv7 are the pose branch's.
 ENCODER = ((16, 7), (32, 5), (64, 3), (128, 3), (256, 3))
@@ -25,7 +23,7 @@ _NUM_SCALES = 4
 
 
 @keras.saving.register_keras_serializable("sfmlearner_tf")
-class PoseExpNet(Network):
+class PoseExpNet(PoseNetwork):
     """The motion network: 1,590,668 parameters for two sources, and with masks 1,048,512 more.
 
     Args:
@@ -47,10 +45,7 @@ class PoseExpNet(Network):
         name: str = "pose_exp_net",
         **kwargs: Any,
     ) -> None:
-        super().__init__(seed, name, **kwargs)
-        if num_sources < 1:
-            raise ValueError(f"num_sources must be at least 1, got {num_sources}")
-        self.num_sources = num_sources
+        super().__init__(num_sources, seed, name, **kwargs)
         self.predict_masks = predict_masks
         self.encoder: list[keras.layers.Layer] = []
         in_channels = 3 * (num_sources + 1)
@@ -110,16 +105,10 @@ class PoseExpNet(Network):
 
     def for_inference(self) -> PoseExpNet:
         """The network without the mask decoder."""
-        if not self.predict_masks:
-            return self
-        copy = PoseExpNet.from_config({**self.get_config(), "predict_masks": False})
-        weights = self.release_variables()
-        for name, variable in copy.release_variables().items():
-            variable.assign(weights[name])
-        return copy
+        return self._copy(predict_masks=False) if self.predict_masks else self
 
     def get_config(self) -> dict[str, Any]:
-        return {**super().get_config(), "num_sources": self.num_sources, "predict_masks": self.predict_masks}
+        return {**super().get_config(), "predict_masks": self.predict_masks}
 
     @classmethod
     def from_train_config(cls, config: TrainConfig) -> PoseExpNet:

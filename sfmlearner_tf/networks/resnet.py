@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from typing import Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import keras
 import numpy as np
@@ -11,6 +11,11 @@ import tensorflow as tf
 
 from sfmlearner_tf.errors import UserError, first_line
 from sfmlearner_tf.networks.layers import Network
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
+    from sfmlearner_tf.config import TrainConfig
 
 # Blocks of the stages conv2 to conv5, and the channels of the features.
 _BLOCKS = {18: (2, 2, 2, 2), 50: (3, 4, 6, 3)}
@@ -114,6 +119,23 @@ class ResNetEncoder:
         for number in range(1, last):
             hidden = tf.nn.relu(self._apply(f"{name}_{number}", hidden, training))
         return tf.nn.relu(shortcut + self._apply(f"{name}_{last}", hidden, training))
+
+
+class ResNetNetwork(Network):
+    """What networks with such an encoder share: it may start from other weights.
+
+    LAYERS: of the encoder, 18 or 50.
+    """
+
+    LAYERS: ClassVar[int]
+    encoder: ResNetEncoder
+
+    @classmethod
+    def from_train_config(cls, config: TrainConfig) -> Self:
+        network = super().from_train_config(config)
+        if config.starts_from_encoder_weights:
+            network.encoder.load(config.encoder_weights)
+        return network
 
 
 def _for_our_images(kernel: np.ndarray, bias: np.ndarray, images: int) -> list[Any]:

@@ -2,27 +2,20 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any
 
 import keras
 import tensorflow as tf
 
 from sfmlearner_tf.networks.depth_network import DepthNetwork
 from sfmlearner_tf.networks.layers import check_images
-from sfmlearner_tf.networks.resnet import ResNetEncoder
-
-if TYPE_CHECKING:
-    from typing_extensions import Self
-
-    from sfmlearner_tf.config import TrainConfig
+from sfmlearner_tf.networks.resnet import ResNetEncoder, ResNetNetwork
 
 _DECODER = (16, 32, 64, 128, 256)
 
 
-class ResNetDepth(DepthNetwork):
+class ResNetDepth(ResNetNetwork, DepthNetwork):
     """What it takes and gives is `DispNet`'s; so are its arguments."""
-
-    LAYERS: ClassVar[int]
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -42,13 +35,6 @@ class ResNetDepth(DepthNetwork):
         check_images("images", images, 3)
         images = tf.cast(images, self.compute_dtype)
         return self.decode([images, *self.encoder.encode(images, training)])
-
-    @classmethod
-    def from_train_config(cls, config: TrainConfig) -> Self:
-        network = super().from_train_config(config)
-        if config.starts_from_encoder_weights:
-            network.encoder.load(config.encoder_weights)
-        return network
 
 
 @keras.saving.register_keras_serializable("sfmlearner_tf")

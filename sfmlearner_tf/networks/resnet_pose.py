@@ -2,24 +2,17 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any
 
 import keras
 import tensorflow as tf
 
 from sfmlearner_tf.networks.pair_network import PairNetwork
-from sfmlearner_tf.networks.resnet import ResNetEncoder
-
-if TYPE_CHECKING:
-    from typing_extensions import Self
-
-    from sfmlearner_tf.config import TrainConfig
+from sfmlearner_tf.networks.resnet import ResNetEncoder, ResNetNetwork
 
 
-class ResNetPose(PairNetwork):
+class ResNetPose(ResNetNetwork, PairNetwork):
     """What it takes and gives is `PairNet`'s; so are its arguments."""
-
-    LAYERS: ClassVar[int]
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -30,13 +23,6 @@ class ResNetPose(PairNetwork):
 
     def predict_pairs(self, pairs: tf.Tensor, training: bool | None) -> tf.Tensor:
         return self.pose_head(self.hidden(self.squeeze(self.encoder.encode(pairs, training)[-1])))
-
-    @classmethod
-    def from_train_config(cls, config: TrainConfig) -> Self:
-        network = super().from_train_config(config)
-        if config.starts_from_encoder_weights:
-            network.encoder.load(config.encoder_weights)
-        return network
 
 
 @keras.saving.register_keras_serializable("sfmlearner_tf")
