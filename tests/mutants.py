@@ -43,7 +43,7 @@ TESTS = {
     "sfmlearner_tf/losses": "test_smoothness.py test_losses.py test_scale_consistency.py "
     "parity/test_golden.py::test_losses",
     "sfmlearner_tf/data/batches.py": "test_batch_order.py test_cameras.py test_batches.py test_extras.py",
-    "sfmlearner_tf/checkpoint.py": "test_checkpoint.py",
+    "sfmlearner_tf/checkpoint.py": "test_checkpoint_files.py test_checkpoint.py",
 }
 # Replacements that end in a TypeError at once, or change only an annotation, say nothing about the tests.
 SAY_NOTHING = re.compile(

@@ -62,3 +62,29 @@ def test_batches_begin_with_the_first_step(folder):
     ):
         for part, expected in zip(one[:3], other[:3]):
             np.testing.assert_array_equal(part, expected)
+
+
+def test_shares_of_three_are_mirrored_as_the_batch_is():
+    images = [tf.constant(np.random.RandomState(0).randint(0, 256, (6, 4, 10, count)), tf.uint8) for count in (3, 6)]
+    whole = Batch(*images, tf.constant(np.tile(np.eye(3, dtype=np.float32), (6, 1, 1))))
+    for step in range(4):
+        expected = batches.flip(whole, 5, tf.constant(step, tf.int64))
+        for index in range(2):
+            part = tf.nest.map_structure(lambda values, index=index: values[3 * index : 3 * index + 3], whole)
+            found = batches.flip(part, 5, tf.constant(step, tf.int64), batches.Share(index, 2))
+            np.testing.assert_array_equal(found.target, expected.target[3 * index : 3 * index + 3])
+
+
+def test_room_for_a_single_example_is_counted_to_the_byte(folder, monkeypatch):
+    config = config_for(folder, cache="memory")
+    monkeypatch.setattr(batches, "open_cache", lambda kind, count, size: (kind, count, size))
+    example = read_split(str(folder), "train")[0]
+    pixels = 3 * config.img_height * config.img_width * config.seq_length
+    assert batches.make_cache(config, [example]) == ("memory", 1, pixels + 9 * 4)
+
+
+def test_one_window_is_split_like_several():
+    window = [np.full((2, 3, 3), number, np.uint8) for number in range(3)]
+    targets, sources = batches.stack_windows([window])
+    assert (targets.shape, sources.shape) == ((1, 2, 3, 3), (1, 2, 3, 6))
+    assert (targets.max(), sources[..., 0].max(), sources[..., 5].min()) == (1, 0, 2)
