@@ -263,7 +263,7 @@ predict.cli()
 def test_mistakes_are_told_in_one_line(ckpt_file, images, tmp_path):
     flags = (f"--input={images}", f"--output_dir={tmp_path / 'out'}", f"--ckpt_file={ckpt_file}")
     assert error_of(*flags[:2]) == "error: expected one of --ckpt_file and --saved_model, found none"
-    assert "--output: expected any of png, npy, mp4, found 'jpg'" in error_of(*flags, "--output=jpg")
+    assert "--output: expected any of png, npy, mp4, ply, found 'jpg'" in error_of(*flags, "--output=jpg")
     assert "--seq_length=4: expected an odd number" in error_of(*flags, "--seq_length=4")
     for flag, name in (
         ("--scale=nan", "--scale"),
