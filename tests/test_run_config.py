@@ -78,6 +78,7 @@ def changed(name):
     companions = {
         "anchor_weight": {"anchor_checkpoint_file": "model"},
         "anchor_checkpoint_file": {"anchor_weight": 0.5},
+        "encoder_weights": {"depth_network": "resnet50"},
         "val_files": {"val_kitti_dir": "kitti"},
     }
     option = next(option for option in fields(TrainConfig) if option.name == name)
@@ -175,7 +176,8 @@ ARCHITECTURE = {"seq_length", "num_scales", "min_disp", "depth_network", "pose_n
 OTHER = {
     "learning_rate", "beta1", "smooth_weight", "explain_reg_weight", "batch_size", "img_height", "img_width",
     "ssim_weight", "mask_out_of_view", "smoothness", "smooth_normalized", "mask_loss", "anchor_weight", "random_flip",
-    "lr_decay_after", "lr_decay_factor", "precision", "seed",
+    "lr_decay_after", "lr_decay_factor", "precision", "seed", "both_directions", "geometry_weight", "consistency_mask",
+    "constant_depth_weight",
 }  # fmt: skip
 
 
