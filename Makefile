@@ -2,8 +2,8 @@
 PYTHON ?= python3
 VENV := .venv
 VENV3 := .venv-keras3
-# Processes that run the tests; many tests wait for commands.
-JOBS ?= 3
+# Processes that run the tests.
+JOBS ?= 2
 
 .PHONY: setup setup-keras3 test test-keras3 test-cross-stack demo reproduce-demo lint fuzz mutants kill-resume endurance bench clean
 
