@@ -9,6 +9,7 @@ import tensorflow as tf
 
 from sfmlearner_tf.losses.view import View
 
+# Of the pixels, that a mean over some of them counts at the least.
 _LEAST_SHARE = 0.05
 
 

@@ -88,7 +88,7 @@ class View:
         if self.source_disparity is None:
             raise ValueError("depth_mismatch needs source_disparity, found none")
         sampled = self.sample(1 / self.source_disparity)
-        # Behind the camera, where nothing is in view, z is below 0.
+        # Behind the camera z is below 0, and z + D might be 0.
         z = tf.maximum(self.z, _LEAST_DEPTH)
         return tf.abs(z - sampled) / (z + sampled)
 
