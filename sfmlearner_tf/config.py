@@ -109,6 +109,10 @@ class TrainConfig:
         0.0, "Disparity that the untrained network predicts, roughly. 0 leaves the release's 5, the middle of the "
         "range; a small one leaves near things room.", at_least=0, below=10,
     )  # fmt: skip
+    learn_intrinsics: bool = _networks(
+        False, "Let the pose network learn the camera's intrinsics, for recordings of an unknown camera; those of the "
+        "data are not read."
+    )  # fmt: skip
 
     num_scales: int = _objective(4, "Scales of the losses, from the finest on.", at_least=1, at_most=4)
     ssim_weight: float = _objective(

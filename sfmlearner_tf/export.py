@@ -46,14 +46,16 @@ class Exportable(NamedTuple):
 
         depth: images [B, H, W, 3] -> depth and disparity [B, H, W, 1], arbitrary scale.
         pose: target [B, H, W, 3], sources [B, H, W, 3*N] -> poses [B, N, 6], target to source, as (tx, ty, tz,
-            rx, ry, rz), and the same as matrices src_T_tgt [B, N, 4, 4].
+            rx, ry, rz), and the same as matrices src_T_tgt [B, N, 4, 4]; of a network that learns them also the
+            intrinsics [B, 3, 3], pixels of the networks' size.
         """
         network = self.networks[function]
         if function == "depth":
             disparity = network(preprocess(inputs["images"]))[0]
             return {"depth": 1 / disparity, "disparity": disparity}
-        poses = network(preprocess(inputs["target"]), preprocess(inputs["sources"])).poses
-        return {"poses": poses, "src_T_tgt": pose_vec2mat(poses)}
+        motion = network(preprocess(inputs["target"]), preprocess(inputs["sources"]))
+        found = {"poses": motion.poses, "src_T_tgt": pose_vec2mat(motion.poses)}
+        return {**found, "intrinsics": motion.intrinsics[0]} if network.learn_intrinsics else found
 
     def input_channels(self, function: str) -> dict[str, int]:
         """The channels of each input of the function."""
@@ -111,7 +113,8 @@ def write_saved_model(networks: Exportable, folder: str) -> list[ExportedFunctio
         depth: images uint8 [B, H, W, 3] -> depth and disparity [B, h, w, 1] at the networks' size,
             depth_at_input_size and disparity_at_input_size [B, H, W, 1]; arbitrary scale.
         pose: target uint8 [B, H, W, 3], sources uint8 [B, H, W, 3*N] -> poses [B, N, 6], target to source, as
-            (tx, ty, tz, rx, ry, rz), and the same as matrices src_T_tgt [B, N, 4, 4].
+            (tx, ty, tz, rx, ry, rz), and the same as matrices src_T_tgt [B, N, 4, 4]; of a network that learns them
+            also the intrinsics [B, 3, 3], pixels of the networks' size.
     """
     functions = {
         name: make_function(networks, name, any_size=True).get_concrete_function() for name in networks.networks

@@ -90,6 +90,11 @@ def scale_intrinsics(intrinsics: tf.Tensor, scale_x: float, scale_y: float) -> t
     return intrinsics * tf.constant([[scale_x] * 3, [scale_y] * 3, [1.0] * 3], intrinsics.dtype)
 
 
+def mirror_back(intrinsics: tf.Tensor) -> tf.Tensor:
+    """Intrinsics [..., 3, 3] with fx positive: a mirrored picture is that of a mirrored world in a camera like any."""
+    return tf.concat([tf.abs(intrinsics[..., :1]), intrinsics[..., 1:]], axis=-1)
+
+
 def pixel2cam(depth: tf.Tensor, intrinsics: tf.Tensor) -> tf.Tensor:
     """Lifts every pixel to its 3-D point.
 

@@ -14,6 +14,7 @@ from sfmlearner_tf.batch import Batch, as_batch
 from sfmlearner_tf.checkpoint_folder import CheckpointFolder
 from sfmlearner_tf.config import TrainConfig
 from sfmlearner_tf.errors import UserError
+from sfmlearner_tf.geometry import mirror_back
 from sfmlearner_tf.images import preprocess, stack_sources
 from sfmlearner_tf.loss_scale import LossScale
 from sfmlearner_tf.losses.explainability import explainability
@@ -22,7 +23,7 @@ from sfmlearner_tf.losses.term import Mean, add_up, compute_means
 from sfmlearner_tf.losses.view import View, make_views, turn_around
 from sfmlearner_tf.networks.building import build_network, load_network
 from sfmlearner_tf.networks.depth_network import MIN_DISP
-from sfmlearner_tf.networks.motion import Motion, PairMotion
+from sfmlearner_tf.networks.motion import ExtendedMotion, Motion
 
 # 0 where the learning rate never drops.
 _NEVER = 0
@@ -31,7 +32,7 @@ _NEVER = 0
 class Outputs(NamedTuple):
     """What the networks and the objective make of one batch."""
 
-    motion: Motion | PairMotion
+    motion: Motion | ExtendedMotion
     views: list[View]  # from the finest scale on
     means: dict[str, list[Mean]]  # of the terms of the objective
 
@@ -108,6 +109,7 @@ class SfMLearner:
             poses: [B, N, 6], target to source, (tx, ty, tz, rx, ry, rz), radians;
             masks: S of [B, h, w, N] in [0, 1], or () without masks;
             projected: S of [B, h, w, 3*N] in [-1, 1], the sources warped into the target;
+            intrinsics: [B, 3, 3], pixels, those of the batch or those that were learned;
             losses: total, pixel, smooth, explain and further terms of the objective, scalars.
         """
         return self._compiled_forward(as_batch(*batch, **fields))
@@ -179,6 +181,8 @@ class SfMLearner:
         )
         disparities, source_disparities = self._predict_disparities(images, training)
         motion = self.pose_exp_net(images.target, images.sources, training=training)
+        if self.config.learn_intrinsics:
+            images = images._replace(intrinsics=mirror_back(images.intrinsics @ motion.intrinsics[0]))
         anchors = self.anchor_net(images.target)[:scales] if self.anchor_net else ()
         views = make_views(images, disparities, motion, anchors, self.config.sampler, source_disparities)
         reverse = [turn_around(view, motion) for view in views] if self.config.both_directions else []
@@ -284,6 +288,7 @@ class SfMLearner:
             "poses": outputs.motion.poses,
             "masks": tuple(explainability(view.mask_logits) for view in views if view.mask_logits is not None),
             "projected": tuple(view.projected for view in views),
+            "intrinsics": views[0].intrinsics,
             "losses": add_up(outputs.means),
         }
 

@@ -9,10 +9,12 @@ from typing import NamedTuple
 import tensorflow as tf
 from tqdm import tqdm
 
+from sfmlearner_tf import run_config
 from sfmlearner_tf.batch import Batch
 from sfmlearner_tf.checkpoint_folder import CheckpointFolder
 from sfmlearner_tf.config import TrainConfig
 from sfmlearner_tf.curves import Curves
+from sfmlearner_tf.data.sequences import Intrinsics
 from sfmlearner_tf.errors import UserError
 from sfmlearner_tf.learner import SfMLearner
 from sfmlearner_tf.summaries import Summaries
@@ -110,6 +112,9 @@ class Records:
             kept = f", the best {metric} so far: kept as {self.checkpoints.save_best()}" if is_best else ""
             tqdm.write(f"validation at step {step}: {found}{kept}")
             self._curves.add(step, metrics)
+            if "fx" in metrics:
+                learned = {name: metrics[name] for name in metrics if name.split("_")[0] in Intrinsics._fields}
+                run_config.write(self.config, self.config.checkpoint_dir, learned)
         except UserError as error:
             tqdm.write(f"warning: validation at step {step}: {error}")
 

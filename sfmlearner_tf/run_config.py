@@ -6,18 +6,20 @@ import json
 import os
 import re
 import reprlib
+from collections.abc import Mapping
 from dataclasses import asdict, fields
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from kitti_eval.files import write_whole
 from sfmlearner_tf import __version__
 from sfmlearner_tf.config import TrainConfig
+from sfmlearner_tf.data.sequences import Intrinsics
 from sfmlearner_tf.errors import UserError
 
 CONFIG_NAME = "config.json"
 # What decides which tensors a checkpoint holds and what they mean; also explain_reg_weight where it is 0 on one side
 # only, for then only the other learns masks.
-_ARCHITECTURE = ("seq_length", "depth_network", "pose_network", "min_disp", "num_scales")
+_ARCHITECTURE = ("seq_length", "depth_network", "pose_network", "learn_intrinsics", "min_disp", "num_scales")
 # These change neither what is learned from here on nor in which order. Listed are those that do not matter: a new
 # option that someone forgets to list costs a needless refusal, where in a list of those that do matter it would let a
 # run change in silence.
@@ -77,14 +79,17 @@ class Differences(NamedTuple):
     other: list[str]  # with these, a run that continues learns something else than it began
 
 
-def write(config: TrainConfig, folder: str) -> None:
+def write(config: TrainConfig, folder: str, intrinsics: Mapping[str, float] | None = None) -> None:
     """Writes the options into a folder, which is made if needed.
+
+    Args:
+        intrinsics: what the run has learned of its camera, see `read_intrinsics`; None where it has not.
 
     Raises:
         UserError: the folder cannot be written to.
     """
     path = os.path.join(folder, CONFIG_NAME)
-    content = {"version": __version__, "options": asdict(config)}
+    content = {"version": __version__, "options": asdict(config), **({"intrinsics": intrinsics} if intrinsics else {})}
     try:
         write_whole(path, (json.dumps(content, indent=1) + "\n").encode())
     except OSError as error:
@@ -101,6 +106,37 @@ def read(folder: str) -> TrainConfig | None:
         UserError: the file cannot be read or holds something else.
     """
     path = os.path.join(folder, CONFIG_NAME)
+    content = _read_json(path)
+    if content is None:
+        return None
+    options = content["options"]
+    known = [option.name for option in fields(TrainConfig)]
+    try:
+        return TrainConfig(**{name: options[name] for name in known if name in options})
+    except ValueError as error:
+        raise UserError(f"{path}: {error}") from None
+
+
+def read_intrinsics(folder: str) -> dict[str, float] | None:
+    """What the run in a folder has learned of its camera: fx, fy, cx and cy, pixels of the images that it was trained
+    on, and fx_spread and so on, their standard deviations over the validation examples. None where there is none.
+
+    Raises:
+        UserError: as `read`.
+    """
+    path = os.path.join(folder, CONFIG_NAME)
+    content = _read_json(path)
+    found = content.get("intrinsics") if content else None
+    if found is None:
+        return None
+    is_camera = isinstance(found, dict) and all(isinstance(found.get(name), float) for name in Intrinsics._fields)
+    if not is_camera or not min(found["fx"], found["fy"]) > 0:
+        raise UserError(f"{path}: expected intrinsics fx, fy, cx and cy, found: {reprlib.repr(found)}")
+    return found
+
+
+def _read_json(path: str) -> dict[str, Any] | None:
+    """What a config.json holds, of which `options` is an object; None where there is no such file."""
     try:
         with open(path, "rb") as file:
             content = json.load(file)
@@ -110,14 +146,9 @@ def read(folder: str) -> TrainConfig | None:
         raise UserError(f"{path}: expected a file with the options of a run, found: {error.strerror}") from None
     except (ValueError, RecursionError) as error:
         raise UserError(f"{path}: expected the options of a run as JSON, found: {error}") from None
-    options = content.get("options") if isinstance(content, dict) else None
-    if not isinstance(options, dict):
+    if not isinstance(content, dict) or not isinstance(content.get("options"), dict):
         raise UserError(f"{path}: expected an object with the object `options`, found: {reprlib.repr(content)}")
-    known = [option.name for option in fields(TrainConfig)]
-    try:
-        return TrainConfig(**{name: options[name] for name in known if name in options})
-    except ValueError as error:
-        raise UserError(f"{path}: {error}") from None
+    return content
 
 
 def read_beside(ckpt_file: str) -> TrainConfig | None:

@@ -17,8 +17,10 @@ from sfmlearner_tf.batch import Batch
 from sfmlearner_tf.checkpoint_folder import CheckpointFolder
 from sfmlearner_tf.config import TrainConfig
 from sfmlearner_tf.data.batches import Share
+from sfmlearner_tf.data.calibration import UNKNOWN
 from sfmlearner_tf.data.feed import BAD_EXAMPLES_NAME, Feed, read_left_out
 from sfmlearner_tf.data.formatted import Example, read_split
+from sfmlearner_tf.data.prepare import OPTIONS_FILE, read_options
 from sfmlearner_tf.errors import UserError
 from sfmlearner_tf.learner import SfMLearner
 from sfmlearner_tf.options import split_list
@@ -41,6 +43,7 @@ class Trainer:
             tf.config.experimental.enable_op_determinism()
         if not config.dataset_dir:
             raise UserError("dataset_dir is required: the folder with train.txt that prepare_train_data wrote")
+        _check_intrinsics(config)
         self.workers = distribution.join(config.distribute, config.batch_size)
         if self.workers.is_chief:
             resuming.check_folder(config)
@@ -205,7 +208,8 @@ class Trainer:
         if self.config.overwrite:
             run_config.remove_run(self.config.checkpoint_dir)
             self.checkpoints = self._open_checkpoints()
-        run_config.write(self.config, self.config.checkpoint_dir)
+        folder = self.config.checkpoint_dir
+        run_config.write(self.config, folder, run_config.read_intrinsics(folder))
         self.feed.write_left_out()
 
     def _say(self, text: str) -> None:
@@ -233,6 +237,15 @@ class Trainer:
             f"the loss of step {self.step} must be finite, got {found}; its batch: {', '.join(paths)}; "
             "nothing was saved of it (a smaller learning_rate often helps)"
         )
+
+
+def _check_intrinsics(config: TrainConfig) -> None:
+    """Raises UserError where the data has none and they are not learned either."""
+    path = os.path.join(config.dataset_dir, OPTIONS_FILE)
+    if config.learn_intrinsics or not os.path.exists(path):
+        return
+    if read_options(config.dataset_dir).get("intrinsics") == UNKNOWN:
+        raise UserError(f"learn_intrinsics: expected true with data prepared with intrinsics={UNKNOWN}, found false")
 
 
 def _to_floats(scalars: dict[str, tf.Tensor]) -> dict[str, float]:

@@ -23,6 +23,7 @@ from sfmlearner_tf.data import batches
 from sfmlearner_tf.data.formatted import Example
 from sfmlearner_tf.data.frames import open_image
 from sfmlearner_tf.data.oxts import read_camera_poses
+from sfmlearner_tf.data.sequences import Intrinsics
 from sfmlearner_tf.errors import UserError
 from sfmlearner_tf.learner import SfMLearner
 
@@ -68,19 +69,23 @@ class Validator:
         """The means over the validation frames.
 
         Returns:
-            The losses on val.txt, without augmentation; with val_kitti_dir also abs_rel (of median-scaled depth up to
-            80 m, Garg's crop) and translation_error (norm of the error / norm of the motion, after one scale per
-            frame), each where the tree knows the truth. A metric that no frame gives is left out.
+            The losses on val.txt, without augmentation. With learn_intrinsics also fx, fy, cx and cy, pixels, the means
+            of what is learned, and their standard deviations, fx_spread and so on. With val_kitti_dir also abs_rel (of
+            median-scaled depth up to 80 m, Garg's crop) and translation_error (norm of the error / norm of the motion,
+            after one scale per frame), each where the tree knows the truth. A metric that no frame gives is left out.
         """
         return {**self._losses(), **_average(self._errors())}
 
     def _losses(self) -> dict[str, float]:
         totals: dict[str, float] = {}
+        cameras: list[np.ndarray] = []
         loaded = [example for example in map(self._load_example, self.examples) if example]
         for batch in _cut(loaded, self.config.batch_size):
-            for name, value in self.learner.forward(batches.stack_examples(batch))["losses"].items():
+            outputs = self.learner.forward(batches.stack_examples(batch))
+            for name, value in outputs["losses"].items():
                 totals[name] = totals.get(name, 0.0) + len(batch) / len(loaded) * float(value)
-        return totals
+            cameras.extend(outputs["intrinsics"].numpy())
+        return {**totals, **(_describe(cameras) if self.config.learn_intrinsics and cameras else {})}
 
     def _errors(self) -> Iterator[tuple[str, float]]:
         middle = self.config.num_sources // 2
@@ -212,6 +217,13 @@ def _has_depth(tree: Path, image_file: str) -> bool:
         return _load_truth(tree, image_file) is not None
     except UserError:
         return True
+
+
+def _describe(cameras: Sequence[np.ndarray]) -> dict[str, float]:
+    """Mean and standard deviation of each of the intrinsics of cameras [3, 3]."""
+    values = np.array([(camera[0, 0], camera[1, 1], camera[0, 2], camera[1, 2]) for camera in cameras])
+    means = dict(zip(Intrinsics._fields, values.mean(axis=0).tolist()))
+    return {**means, **{f"{name}_spread": spread for name, spread in zip(means, values.std(axis=0).tolist())}}
 
 
 def _average(named_values: Iterable[tuple[str, float]]) -> dict[str, float]:

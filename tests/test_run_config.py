@@ -172,7 +172,7 @@ def test_a_folder_in_place_of_the_file_is_told(tmp_path):
         run_config.read(str(tmp_path))
 
 
-ARCHITECTURE = {"seq_length", "num_scales", "min_disp", "depth_network", "pose_network"}
+ARCHITECTURE = {"seq_length", "num_scales", "min_disp", "depth_network", "pose_network", "learn_intrinsics"}
 OTHER = {
     "learning_rate", "beta1", "smooth_weight", "explain_reg_weight", "batch_size", "img_height", "img_width",
     "ssim_weight", "mask_out_of_view", "smoothness", "smooth_normalized", "mask_loss", "anchor_weight", "random_flip",

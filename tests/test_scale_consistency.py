@@ -16,7 +16,7 @@ from sfmlearner_tf.losses.objective import make_terms
 from sfmlearner_tf.losses.term import add_up, compute_means
 from sfmlearner_tf.losses.view import make_views, turn_around
 from sfmlearner_tf.networks.building import load_pose_network
-from sfmlearner_tf.networks.motion import Motion, PairMotion
+from sfmlearner_tf.networks.motion import ExtendedMotion, Motion
 from sfmlearner_tf.networks.pair_net import PairNet
 
 HEIGHT, WIDTH = 8, 12
@@ -74,7 +74,7 @@ def test_mismatch_by_hand():
 def test_geometry_loss_equals_numpy_in_both_directions():
     batch, disparity, source_disparity, poses, reverse = make_scene()
     view = view_of(batch, disparity, source_disparity, poses)
-    back = turn_around(view, PairMotion(poses, (), reverse))
+    back = turn_around(view, ExtendedMotion(poses, (), (reverse,)))
     expected = []
     for pose_of, flipped in ((poses, False), (reverse, True)):
         differences, counted = [], []
@@ -94,7 +94,7 @@ def test_geometry_loss_equals_numpy_in_both_directions():
 @pytest.mark.parametrize("known", [True, False], ids=["predicted", "inverted"])
 def test_the_way_back_equals_numpy(known):
     batch, disparity, source_disparity, poses, reverse = make_scene(seed=1)
-    motion = PairMotion(poses, (), reverse) if known else Motion(poses)
+    motion = ExtendedMotion(poses, (), (reverse,)) if known else Motion(poses)
     back = turn_around(view_of(batch, disparity, source_disparity, poses), motion)
     for example in range(2):
         for source in range(2):
@@ -168,7 +168,7 @@ def test_gradient_equals_finite_differences(mask):
     def total(*inputs):
         disparity, source_disparity, poses, reverse = inputs
         view = view_of(batch, disparity, source_disparity, poses)
-        views = [view, turn_around(view, PairMotion(poses, (), reverse))]
+        views = [view, turn_around(view, ExtendedMotion(poses, (), (reverse,)))]
         if mask == "learned":
             return losses_of(views, consistency_mask="learned", **options)["total"]
         # What is detached has no finite difference: here it is the rest of the objective that is checked.
@@ -206,7 +206,7 @@ def test_the_learner_sees_every_frame_as_target():
     parts = []
     for source in range(2):
         turned = Batch(frames[1 + source], frames[0], images.intrinsics)
-        pose = Motion(motion.reverse_poses[:, source : source + 1])
+        pose = Motion(motion.reverse_poses[0][:, source : source + 1])
         views = make_views(turned, disparities[1 + source], pose, source_disparities=disparities[0])
         parts.append(add_up(compute_means(terms, views)))
     for name in ("pixel", "smooth", "geometry"):
@@ -240,7 +240,7 @@ def test_the_pair_network_sees_one_pair_at_a_time_in_both_orders():
     assert network.count_params() == 1_586_774
     for name, variable in single.release_variables().items():
         variable.assign(network.release_variables()[name])
-    np.testing.assert_allclose(single(sources[..., 3:], target).poses[:, 0], motion.reverse_poses[:, 1], rtol=1e-4)
+    np.testing.assert_allclose(single(sources[..., 3:], target).poses[:, 0], motion.reverse_poses[0][:, 1], rtol=1e-4)
     np.testing.assert_allclose(network.for_inference()(target, sources).poses, motion.poses, rtol=1e-5)
     assert isinstance(network.for_inference()(target, sources), Motion)
 

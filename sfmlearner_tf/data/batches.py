@@ -72,7 +72,7 @@ def make_batches(
 
     def finish(step: tf.Tensor, batch: Batch) -> Batch:
         if config.random_flip:
-            batch = flip(batch, config.seed, step, share)
+            batch = flip(batch, config.seed, step, share, config.learn_intrinsics)
         return augment(batch, config.seed, step)
 
     end = tf.int64.max // config.batch_size - start
@@ -114,7 +114,8 @@ def load_example(stem: tf.Tensor | str, config: TrainConfig) -> Batch:
         tf.errors.OpError: a file is missing, damaged or of another size.
     """
     target, sources = load_frames(stem + ".jpg", config)
-    return Batch(target, sources, load_intrinsics(stem + "_cam.txt"), _load_extras(stem, config))
+    intrinsics = tf.eye(3) if config.learn_intrinsics else load_intrinsics(stem + "_cam.txt")
+    return Batch(target, sources, intrinsics, _load_extras(stem, config))
 
 
 def _load_extras(stem: tf.Tensor | str, config: TrainConfig) -> dict[str, tf.Tensor]:
@@ -150,7 +151,8 @@ def read_example(config: TrainConfig, example: Example) -> Batch:
 
 def _diagnose(config: TrainConfig, example: Example) -> None:
     """Raises UserError that names what is wrong with a file of an example, where a reason is found."""
-    read_intrinsics(example.camera_path(config.dataset_dir))
+    if not config.learn_intrinsics:
+        read_intrinsics(example.camera_path(config.dataset_dir))
     path = example.image_path(config.dataset_dir)
     try:
         shape = tf.io.decode_jpeg(tf.io.read_file(path), channels=3).shape
@@ -226,10 +228,11 @@ def augment(batch: Batch, seed: int, step: tf.Tensor) -> Batch:
     return scale_and_crop(batch, scaling, out_size, offset)
 
 
-def flip(batch: Batch, seed: int, step: tf.Tensor, share: Share = WHOLE) -> Batch:
+def flip(batch: Batch, seed: int, step: tf.Tensor, share: Share = WHOLE, intrinsics_are_unknown: bool = False) -> Batch:
     """Mirrors each example left to right with probability 1/2.
 
-    The principal point follows: pixel centres have whole coordinates, so cx becomes W - 1 - cx.
+    The principal point follows: pixel centres have whole coordinates, so cx becomes W - 1 - cx. So does the sign of fx
+    where the intrinsics are unknown and `batch` holds in their place what happens to pixels.
 
     Args:
         share: the part of the whole batch that `batch` is.
@@ -239,7 +242,8 @@ def flip(batch: Batch, seed: int, step: tf.Tensor, share: Share = WHOLE) -> Batc
     mirrored = drawn[share.index * count : (share.index + 1) * count] < 0.5
     intrinsics = batch.intrinsics
     flipped_cx = tf.cast(width - 1, intrinsics.dtype) - intrinsics[:, :1, 2:]
-    flipped = tf.concat([tf.concat([intrinsics[:, :1, :2], flipped_cx], axis=2), intrinsics[:, 1:]], axis=1)
+    flipped_fx = -intrinsics[:, :1, :2] if intrinsics_are_unknown else intrinsics[:, :1, :2]
+    flipped = tf.concat([tf.concat([flipped_fx, flipped_cx], axis=2), intrinsics[:, 1:]], axis=1)
 
     def choose(images: tf.Tensor, _: str) -> tf.Tensor:
         # Whole images are copied, at a tenth of the time in which tf.where chooses pixel by pixel.

@@ -23,6 +23,8 @@ KITTI_KEYS = ("P_rect_02", "P2", "P_rect_00", "P0")
 PLAUSIBLE_FOV_DEG = (15.0, 150.0)
 PLAUSIBLE_ASPECT = (0.8, 1.25)
 LARGEST_DISTORTION = 0.01
+# In place of intrinsics, where training has to learn them.
+UNKNOWN = "unknown"
 
 
 def read_kitti_projection(path: str, key: str) -> Intrinsics:
@@ -66,6 +68,11 @@ def from_horizontal_fov(fov_deg: float, width: int, height: int) -> Intrinsics:
         raise UserError(f"horizontal_fov_deg: expected an angle between 0 and 180, found {fov_deg:g}")
     focal_px = width / 2 / math.tan(math.radians(fov_deg) / 2)
     return Intrinsics(focal_px, focal_px, width / 2, height / 2)
+
+
+def stand_in(width: int, height: int) -> Intrinsics:
+    """What is written where the intrinsics are unknown: the width as focal length, the centre as principal point."""
+    return Intrinsics(float(width), float(width), width / 2, height / 2)
 
 
 def read_calibration_file(path: str, width: int, height: int) -> Intrinsics:

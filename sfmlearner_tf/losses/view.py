@@ -14,7 +14,7 @@ from sfmlearner_tf import sampler
 from sfmlearner_tf.batch import Batch
 from sfmlearner_tf.data.extras import EXTRAS
 from sfmlearner_tf.geometry import Rigid3, project_pixels, scale_intrinsics
-from sfmlearner_tf.networks.motion import Motion, PairMotion
+from sfmlearner_tf.networks.motion import ExtendedMotion, Motion
 
 # In the unit of depth; what is nearer counts as this near.
 _LEAST_DEPTH = 1e-3
@@ -101,7 +101,7 @@ class View:
 def make_views(
     batch: Batch,
     disparities: Sequence[tf.Tensor],
-    motion: Motion | PairMotion,
+    motion: Motion | ExtendedMotion,
     anchors: Sequence[tf.Tensor] = (),
     kernel: str = "native",
     source_disparities: Sequence[tf.Tensor] = (),
@@ -142,15 +142,15 @@ def make_views(
     return views
 
 
-def turn_around(view: View, motion: Motion | PairMotion) -> View:
+def turn_around(view: View, motion: Motion | ExtendedMotion) -> View:
     """The view in which each source is the target in turn, and the target its only source.
 
     Args:
         view: with `source_disparity`.
-        motion: a `PairMotion`'s reverse poses move a source's points; those of a `Motion` are inverted.
+        motion: its reverse poses move a source's points; without any, its poses are inverted.
     """
-    if isinstance(motion, PairMotion):
-        tgt_T_src = Rigid3.from_vector(stack_poses(motion.reverse_poses))
+    if isinstance(motion, ExtendedMotion) and motion.reverse_poses:
+        tgt_T_src = Rigid3.from_vector(stack_poses(motion.reverse_poses[0]))
     else:
         tgt_T_src = Rigid3.from_vector(stack_poses(motion.poses)).inverse()
     return _make_view(

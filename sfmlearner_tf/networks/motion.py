@@ -19,13 +19,16 @@ class Motion(NamedTuple):
     mask_logits: tuple[tf.Tensor, ...] = ()
 
 
-class PairMotion(NamedTuple):
-    """The motion by a network that sees each pair of frames in both orders.
+class ExtendedMotion(NamedTuple):
+    """A `Motion` with what options beyond the release's add to it.
 
     poses, mask_logits: as in `Motion`.
-    reverse_poses: [B, N, 6], from each source to the target.
+    reverse_poses: ([B, N, 6],), from each source to the target, of a network that sees each pair of frames in both
+        orders, else ().
+    intrinsics: ([B, 3, 3],), pixels of the images, of a network that learns them, else ().
     """
 
     poses: tf.Tensor
     mask_logits: tuple[tf.Tensor, ...]
-    reverse_poses: tf.Tensor
+    reverse_poses: tuple[tf.Tensor, ...] = ()
+    intrinsics: tuple[tf.Tensor, ...] = ()

@@ -10,7 +10,7 @@ import tensorflow as tf
 from sfmlearner_tf import run_config
 from sfmlearner_tf.images import stack_sources
 from sfmlearner_tf.networks.layers import check_images
-from sfmlearner_tf.networks.motion import Motion, PairMotion
+from sfmlearner_tf.networks.motion import ExtendedMotion, Motion
 from sfmlearner_tf.networks.pose_network import POSE_SCALING, PoseNetwork
 
 if TYPE_CHECKING:
@@ -24,7 +24,8 @@ class PairNetwork(PoseNetwork):
 
     Args:
         both_orders: whether to predict the motion from each source to the target, too.
-        num_sources, seed, name, kwargs: see `PoseNetwork`.
+        num_sources, seed, name: see `PoseNetwork`.
+        kwargs: `learn_intrinsics`, see there, and Keras's own.
     """
 
     def __init__(
@@ -38,12 +39,12 @@ class PairNetwork(PoseNetwork):
         super().__init__(num_sources, seed, name, **kwargs)
         self.both_orders = both_orders
 
-    def predict_pairs(self, pairs: tf.Tensor, training: bool | None) -> tf.Tensor:
-        """The raw motion [B, h, w, 6] from the first to the second of two frames [B, H, W, 6] in [-1, 1], guessed at
-        several positions of the image."""
+    def encode_pairs(self, pairs: tf.Tensor, training: bool | None) -> tf.Tensor:
+        """The last features [B, h, w, C] of two frames [B, H, W, 6] in [-1, 1]; the heads make the motion from the
+        first to the second of them, guessed at several positions of the image."""
         raise NotImplementedError
 
-    def call(self, target: tf.Tensor, sources: tf.Tensor, training: bool | None = None) -> Motion | PairMotion:
+    def call(self, target: tf.Tensor, sources: tf.Tensor, training: bool | None = None) -> Motion | ExtendedMotion:
         """Predicts the motion from the target to each source.
 
         Args:
@@ -52,7 +53,7 @@ class PairNetwork(PoseNetwork):
             training: for networks that differ in training.
 
         Returns:
-            A `Motion`, with both_orders a `PairMotion`.
+            A `Motion`, with both_orders or learn_intrinsics an `ExtendedMotion`.
 
         Raises:
             ValueError: images of another shape.
@@ -64,10 +65,17 @@ class PairNetwork(PoseNetwork):
         orders = [tf.concat([targets, sources], axis=-1)]
         if self.both_orders:
             orders.append(tf.concat([sources, targets], axis=-1))
-        raw = self.predict_pairs(tf.concat(orders, axis=0), training)
-        found = POSE_SCALING * tf.reduce_mean(raw, axis=[1, 2])
-        poses = [self._by_example(part) for part in tf.split(found, len(orders))]
-        return PairMotion(poses[0], (), poses[1]) if self.both_orders else Motion(poses[0])
+        features = self.encode_pairs(tf.concat(orders, axis=0), training)
+        found = POSE_SCALING * tf.reduce_mean(self.pose_head(features), axis=[1, 2])
+        poses, *reverse = (self._by_example(part) for part in tf.split(found, len(orders)))
+        if not (self.both_orders or self.learn_intrinsics):
+            return Motion(poses)
+        intrinsics: tuple[tf.Tensor, ...] = ()
+        if self.learn_intrinsics:
+            # One camera took all frames of an example.
+            of_pairs = tf.split(self.predict_intrinsics(features, target), len(orders) * self.num_sources)
+            intrinsics = (tf.add_n(of_pairs) / len(of_pairs),)
+        return ExtendedMotion(poses, (), tuple(reverse), intrinsics)
 
     def _by_example(self, stacked: tf.Tensor) -> tf.Tensor:
         """[N*B, 6], all of a source together, to [B, N, 6]."""
@@ -82,9 +90,15 @@ class PairNetwork(PoseNetwork):
 
     @classmethod
     def from_train_config(cls, config: TrainConfig) -> Self:
-        return cls(config.num_sources, config.both_directions, config.seed, dtype=config.dtype_policy)
+        return cls(
+            config.num_sources,
+            config.both_directions,
+            config.seed,
+            learn_intrinsics=config.learn_intrinsics,
+            dtype=config.dtype_policy,
+        )
 
     @classmethod
     def options_of_checkpoint(cls, path: str) -> dict[str, Any]:
-        config = run_config.read_beside(path)
-        return {"num_sources": config.num_sources} if config else {}
+        options, config = super().options_of_checkpoint(path), run_config.read_beside(path)
+        return {**options, "num_sources": config.num_sources} if config else options

@@ -10,7 +10,7 @@ import tensorflow as tf
 
 from sfmlearner_tf import checkpoint
 from sfmlearner_tf.networks.layers import check_images, crop_like
-from sfmlearner_tf.networks.motion import Motion
+from sfmlearner_tf.networks.motion import ExtendedMotion, Motion
 from sfmlearner_tf.networks.pose_network import POSE_SCALING, PoseNetwork
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ class PoseExpNet(PoseNetwork):
         predict_masks: whether to predict explainability masks.
         seed: decides the initial weights.
         name: the release's variable scope.
-        kwargs: Keras's own, such as `dtype="mixed_bfloat16"`.
+        kwargs: `learn_intrinsics`, see `PoseNetwork`, and Keras's own, such as `dtype="mixed_bfloat16"`.
 
     Raises:
         ValueError: num_sources below 1.
@@ -55,8 +55,8 @@ class PoseExpNet(PoseNetwork):
         self.pose_branch = [
             self.conv("pose/cnv6", in_channels, 256, 3, 2),
             self.conv("pose/cnv7", 256, 256, 3, 2),
-            self.head("pose/pred", 256, 6 * num_sources, 1),
         ]
+        self.add_heads(256, 6 * num_sources)
         self.mask_decoder: list[keras.layers.Layer] = []
         self.mask_heads: list[keras.layers.Layer] = []
         if predict_masks:
@@ -69,7 +69,7 @@ class PoseExpNet(PoseNetwork):
         for i, (filters, size) in enumerate(_MASK_DECODER[:_NUM_SCALES], start=1):
             self.mask_heads.append(self.head(f"exp/mask{i}", filters, 2 * self.num_sources, size))
 
-    def call(self, target: tf.Tensor, sources: tf.Tensor, training: bool | None = None) -> Motion:
+    def call(self, target: tf.Tensor, sources: tf.Tensor, training: bool | None = None) -> Motion | ExtendedMotion:
         """Predicts the motion from the target to each source, and the masks' logits.
 
         Args:
@@ -78,7 +78,8 @@ class PoseExpNet(PoseNetwork):
             training: without effect; for networks that differ in training.
 
         Returns:
-            The poses [B, N, 6], and with masks the logits, 4 of [B, ceil(H/2^s), ceil(W/2^s), 2*N] for s = 0..3.
+            The poses [B, N, 6], and with masks the logits, 4 of [B, ceil(H/2^s), ceil(W/2^s), 2*N] for s = 0..3; an
+            `ExtendedMotion` where it learns the intrinsics.
 
         Raises:
             ValueError: images of another shape.
@@ -89,11 +90,12 @@ class PoseExpNet(PoseNetwork):
         for layer in self.encoder:
             skips.append(layer(skips[-1]))
 
-        motion = skips[-1]
+        last = skips[-1]
         for layer in self.pose_branch:
-            motion = layer(motion)
+            last = layer(last)
         # Parity: averaged over the image's positions, each a guess of its own.
-        poses = POSE_SCALING * tf.reshape(tf.reduce_mean(motion, axis=[1, 2]), [-1, self.num_sources, 6])
+        raw = tf.reduce_mean(self.pose_head(last), axis=[1, 2])
+        poses = POSE_SCALING * tf.reshape(raw, [-1, self.num_sources, 6])
 
         features = skips.pop()
         logits: list[tf.Tensor] = []
@@ -101,6 +103,9 @@ class PoseExpNet(PoseNetwork):
             features = crop_like(self.mask_decoder[scale](features), skips[scale])
             if scale < _NUM_SCALES:
                 logits.append(self.mask_heads[scale](features))
+        if self.learn_intrinsics:
+            intrinsics = self.predict_intrinsics(last, target)
+            return ExtendedMotion(poses, tuple(reversed(logits)), intrinsics=(intrinsics,))
         return Motion(poses, tuple(reversed(logits)))
 
     def for_inference(self) -> PoseExpNet:
@@ -112,10 +117,16 @@ class PoseExpNet(PoseNetwork):
 
     @classmethod
     def from_train_config(cls, config: TrainConfig) -> PoseExpNet:
-        return cls(config.num_sources, config.learns_masks, config.seed, dtype=config.dtype_policy)
+        return cls(
+            config.num_sources,
+            config.learns_masks,
+            config.seed,
+            learn_intrinsics=config.learn_intrinsics,
+            dtype=config.dtype_policy,
+        )
 
     @classmethod
     def options_of_checkpoint(cls, path: str) -> dict[str, Any]:
-        shapes = checkpoint.list_shapes(path)
-        name = "pose_exp_net/cnv1/weights"
-        return {"num_sources": max(1, shapes[name][2] // 3 - 1)} if len(shapes.get(name, [])) == 4 else {}
+        options = super().options_of_checkpoint(path)
+        shape = checkpoint.list_shapes(path).get("pose_exp_net/cnv1/weights", [])
+        return {**options, "num_sources": max(1, shape[2] // 3 - 1)} if len(shape) == 4 else options

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from sfmlearner_tf.networks.layers import Network
+import tensorflow as tf
+
+from sfmlearner_tf import checkpoint
+from sfmlearner_tf.networks.layers import Network, image_sides
 
 if TYPE_CHECKING:
     from typing_extensions import Self
 
 # A pose network's raw output is scaled, so that training starts from almost no motion.
 POSE_SCALING = 0.01
+_INTRINSICS_HEAD = "pose/intrinsics"
 
 
 class PoseNetwork(Network):
@@ -20,20 +24,47 @@ class PoseNetwork(Network):
         num_sources: source frames beside the target, at least 1.
         seed: decides the initial weights.
         name: the variable scope.
+        learn_intrinsics: whether to predict the camera's intrinsics, too.
         kwargs: Keras's own, such as `dtype="mixed_bfloat16"`.
 
     Raises:
         ValueError: num_sources below 1.
     """
 
-    def __init__(self, num_sources: int, seed: int, name: str, **kwargs: Any) -> None:
+    def __init__(self, num_sources: int, seed: int, name: str, learn_intrinsics: bool = False, **kwargs: Any) -> None:
         super().__init__(seed, name, **kwargs)
         if num_sources < 1:
             raise ValueError(f"num_sources must be at least 1, got {num_sources}")
         self.num_sources = num_sources
+        self.learn_intrinsics = learn_intrinsics
+
+    def add_heads(self, in_channels: int, pose_outputs: int) -> None:
+        """Adds what makes motion, and intrinsics if asked for, of the network's last features."""
+        self.pose_head = self.head("pose/pred", in_channels, pose_outputs, 1)
+        if self.learn_intrinsics:
+            self.intrinsics_head = self.head(_INTRINSICS_HEAD, in_channels, 4, 1)
+
+    def predict_intrinsics(self, features: tf.Tensor, images: tf.Tensor) -> tf.Tensor:
+        """The intrinsics [B, 3, 3] from the last features [B, h, w, C], pixels of the images [B, H, W, ...] (Gordon et
+        al., ICCV 2019, section 3.3)."""
+        height, width = (tf.cast(side, tf.float32) for side in image_sides(images))
+        raw = tf.reduce_mean(self.intrinsics_head(features), axis=[1, 2])
+        focal_x, focal_y = tf.unstack(tf.nn.softplus(raw[:, :2]), axis=1)
+        centre_x, centre_y = tf.unstack(raw[:, 2:] + 0.5, axis=1)
+        zero, one = tf.zeros_like(focal_x), tf.ones_like(focal_x)
+        entries = [width * focal_x, zero, width * centre_x, zero, height * focal_y, height * centre_y, zero, zero, one]
+        return tf.reshape(tf.stack(entries, axis=1), [-1, 3, 3])
 
     def get_config(self) -> dict[str, Any]:
-        return {**super().get_config(), "num_sources": self.num_sources}
+        return {
+            **super().get_config(),
+            "num_sources": self.num_sources,
+            "learn_intrinsics": self.learn_intrinsics,
+        }
+
+    @classmethod
+    def options_of_checkpoint(cls, path: str) -> dict[str, Any]:
+        return {"learn_intrinsics": f"pose_exp_net/{_INTRINSICS_HEAD}/weights" in checkpoint.list_shapes(path)}
 
     def _copy(self, **changes: Any) -> Self:
         """A network with other arguments and these weights, as far as it has them."""

@@ -19,10 +19,10 @@ class ResNetPose(ResNetNetwork, PairNetwork):
         self.encoder = ResNetEncoder(self, self.LAYERS, 6)
         self.squeeze = self.conv("pose/squeeze", self.encoder.channels[-1], 256, 1)
         self.hidden = self.conv("pose/hidden", 256, 256, 3)
-        self.pose_head = self.head("pose/pred", 256, 6, 1)
+        self.add_heads(256, 6)
 
-    def predict_pairs(self, pairs: tf.Tensor, training: bool | None) -> tf.Tensor:
-        return self.pose_head(self.hidden(self.squeeze(self.encoder.encode(pairs, training)[-1])))
+    def encode_pairs(self, pairs: tf.Tensor, training: bool | None) -> tf.Tensor:
+        return self.hidden(self.squeeze(self.encoder.encode(pairs, training)[-1]))
 
 
 @keras.saving.register_keras_serializable("sfmlearner_tf")

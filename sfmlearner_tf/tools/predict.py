@@ -9,7 +9,8 @@
   npy   <image>_depth.npy: float32 [H, W], camera z, at the size of the image
   mp4   <input>_depth.mp4: the pictures as a video
   ply   <image>_cloud.ply: a coloured point cloud in the camera's frame, x right, y down, z forward, without what is far
-        (--max_depth) or on an edge; needs --intrinsics. With --poses also <input>_clip.ply, all images in one
+        (--max_depth) or on an edge; needs --intrinsics unless training learned them (--learn_intrinsics). With
+        --poses also <input>_clip.ply, all images in one
 
 Video frames are named <video>_000000 and so on. --poses also writes <input>_trajectory.txt in TUM format, `time tx ty
 tz qx qy qz qw`, one line per frame: the camera pose relative to the first frame. The time is in seconds for a video,
@@ -45,11 +46,10 @@ from tqdm import tqdm
 
 from kitti_eval import command
 from kitti_eval.workers import map_ahead
-from sfmlearner_tf.data.calibration import parse_intrinsics
 from sfmlearner_tf.data.sequences import Note
 from sfmlearner_tf.data.video import find_ffmpeg
 from sfmlearner_tf.errors import UserError
-from sfmlearner_tf.tools.predict_cloud import CLIP_POINTS, FARTHEST_OF_MEDIAN, CloudWriter
+from sfmlearner_tf.tools.predict_cloud import CLIP_POINTS, FARTHEST_OF_MEDIAN, CloudWriter, find_camera
 from sfmlearner_tf.tools.predict_input import (
     Picture,
     Recording,
@@ -103,7 +103,7 @@ flags.DEFINE_integer(
     "seq_length", None, "Frames per input of the pose network, odd; by default those that it sees.", lower_bound=3
 )
 flags.DEFINE_float("scale", None, "Metres per unit of predicted depth.", 1e-9, 1e9)
-flags.DEFINE_string("intrinsics", None, "ply: fx,fy,cx,cy in pixels of the images.")
+flags.DEFINE_string("intrinsics", None, "ply: fx,fy,cx,cy in pixels of the images; by default those learned.")
 flags.DEFINE_float(
     "max_depth", None, f"ply: farthest depth; by default {FARTHEST_OF_MEDIAN:g} times the median.", 1e-9, 1e9
 )
@@ -131,7 +131,8 @@ def main() -> None:
     cloud = None
     if "ply" in outputs:
         kept = CLIP_POINTS // len(recording.frames) if motions else 0
-        cloud = CloudWriter(Path(FLAGS.output_dir), parse_intrinsics(FLAGS.intrinsics), factor, FLAGS.max_depth, kept)
+        camera = find_camera(FLAGS.intrinsics, FLAGS.ckpt_file)
+        cloud = CloudWriter(Path(FLAGS.output_dir), camera, factor, FLAGS.max_depth, kept)
     notes: list[Note] = []
     started = time.perf_counter()
     with _open_writer(recording, outputs, factor, ends, cloud) as writer:
@@ -168,7 +169,7 @@ def _check_flags() -> None:
     if others:
         raise UserError(f"--output: expected any of {', '.join(OUTPUTS)}, found {others[0]!r}")
     if "ply" in (FLAGS.output or []):
-        parse_intrinsics(FLAGS.intrinsics or "")
+        find_camera(FLAGS.intrinsics, FLAGS.ckpt_file)
 
 
 def _choose_outputs(recording: Recording) -> list[str]:

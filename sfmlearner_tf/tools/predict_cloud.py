@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 
 from kitti_eval.files import write_whole
-from sfmlearner_tf.data.calibration import check_intrinsics
+from sfmlearner_tf import run_config
+from sfmlearner_tf.data.calibration import check_intrinsics, parse_intrinsics
 from sfmlearner_tf.data.sequences import Intrinsics
 from sfmlearner_tf.errors import UserError
 from sfmlearner_tf.tools.predict_input import Picture
@@ -23,6 +26,28 @@ CLIP_POINTS = 2_000_000
 POINT = np.dtype([("position", "<f4", 3), ("colour", "u1", 3)])
 
 
+Camera = Callable[[int, int], Intrinsics]
+"""From the width and height of an image to its intrinsics, pixels. Raises UserError if those are implausible."""
+
+
+def find_camera(given: str | None, ckpt_file: str | None) -> Camera:
+    """The camera with the intrinsics "fx,fy,cx,cy" that are given, else with those that the checkpoint's run learned.
+
+    Raises:
+        UserError: there are neither.
+    """
+    if given is not None:
+        intrinsics = parse_intrinsics(given)
+        return lambda width, height: check_intrinsics(intrinsics, width, height)
+    config = run_config.read_beside(ckpt_file) if ckpt_file else None
+    learned = run_config.read_intrinsics(os.path.dirname(ckpt_file)) if ckpt_file else None
+    if not config or not learned:
+        raise UserError("ply: expected --intrinsics=fx,fy,cx,cy, or a checkpoint whose run learned them, found neither")
+    size = np.array([config.img_width, config.img_height] * 2)
+    shares = np.array([learned[name] for name in Intrinsics._fields]) / size
+    return lambda width, height: Intrinsics(*(shares * np.tile([width, height], 2)))
+
+
 class CloudWriter:
     """Writes <image>_cloud.ply for images, and in the end one cloud of them all.
 
@@ -30,16 +55,16 @@ class CloudWriter:
 
     Args:
         folder: of the files.
-        intrinsics: of the images, pixels.
+        camera: the intrinsics of an image of a width and height, see `find_camera`.
         scale: factor for depths.
         max_depth: the farthest point, after scaling; None for FARTHEST_OF_MEDIAN.
         points_per_image: what is kept of each image for the cloud of the clip; 0 keeps nothing.
     """
 
     def __init__(
-        self, folder: Path, intrinsics: Intrinsics, scale: float, max_depth: float | None, points_per_image: int
+        self, folder: Path, camera: Camera, scale: float, max_depth: float | None, points_per_image: int
     ) -> None:
-        self.folder, self.intrinsics, self.scale, self.max_depth = folder, intrinsics, scale, max_depth
+        self.folder, self.camera, self.scale, self.max_depth = folder, camera, scale, max_depth
         self.points_per_image = points_per_image
         self._kept: dict[int, np.ndarray] = {}
 
@@ -48,13 +73,11 @@ class CloudWriter:
 
         Raises UserError if the intrinsics cannot be those of the image, or the file cannot be written.
         """
-        check_intrinsics(self.intrinsics, *picture.image.size)
+        intrinsics = self.camera(*picture.image.size)
         height, width = depth.shape
         # Parity: as in training, the principal point is scaled without half a pixel.
         factors = np.array([width / picture.image.width, height / picture.image.height] * 2)
-        points = lift(
-            self.scale * depth, picture.resized["depth"], Intrinsics(*(factors * self.intrinsics)), self.max_depth
-        )
+        points = lift(self.scale * depth, picture.resized["depth"], Intrinsics(*(factors * intrinsics)), self.max_depth)
         write_ply(self.folder / f"{picture.frame.name}_cloud.ply", points)
         if self.points_per_image:
             chosen = np.linspace(0, len(points) - 1, min(len(points), self.points_per_image)).astype(int)

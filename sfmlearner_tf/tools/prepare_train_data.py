@@ -5,8 +5,8 @@
   kitti_raw         every drive of KITTI raw under --dataset_dir
   kitti_odom        sequences 00 to 08 of KITTI odometry
   cityscapes        the training cities; the bottom quarter is cropped, so --img_height=171 gives 128
-  video             a video file or a folder of videos; needs the intrinsics
-  images            a folder of images in natural order; needs the intrinsics
+  video             a video file or a folder of videos; needs the intrinsics, or --intrinsics=unknown
+  images            a folder of images in natural order; the same
 
     python tools/prepare_train_data.py --dataset_dir=kitti_raw --dataset_name=kitti_raw_eigen \\
         --dump_root=formatted --seq_length=3
@@ -72,7 +72,10 @@ flags.DEFINE_bool("allow_gaps", False, "Frames are neighbours also across missin
 flags.DEFINE_bool("dry_run", False, "Only report what would be made and what is missing.")
 flags.DEFINE_string("shard", None, "i/n: make only the i-th of n shares, without the lists.")
 flags.DEFINE_bool("merge", False, "Write the lists after all shards are done.")
-flags.DEFINE_string("intrinsics", None, "video, images: fx,fy,cx,cy in pixels of the original frames.")
+flags.DEFINE_string(
+    "intrinsics", None, "video, images: fx,fy,cx,cy in pixels of the original frames, or unknown: training then has to "
+    "learn them, with --learn_intrinsics."
+)  # fmt: skip
 flags.DEFINE_string("calibration_file", None, "video, images: a calibration file of KITTI, or COLMAP's cameras.txt.")
 flags.DEFINE_float("horizontal_fov_deg", None, "video, images: the horizontal field of view.")
 flags.DEFINE_integer("frame_step", 1, "video, images: take every n-th frame.", lower_bound=1)
@@ -170,6 +173,8 @@ def _selection() -> Selection:
 
 
 def _calibrate(width: int, height: int) -> Intrinsics:
+    if FLAGS.intrinsics == calibration.UNKNOWN:
+        return calibration.stand_in(width, height)
     if FLAGS.intrinsics:
         intrinsics = calibration.parse_intrinsics(FLAGS.intrinsics)
     elif FLAGS.calibration_file:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import re
 import signal
-import subprocess
 import sys
 import time
 from pathlib import Path
@@ -14,7 +13,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from forked import run_forked
+from forked import ForkedCommand, run_forked
 from kitti_eval.pose_files import read_tum
 from kitti_eval.resize import resize_bilinear
 from kitti_eval.trajectory import predicted_vectors_to_poses
@@ -217,11 +216,8 @@ def test_ctrl_c_keeps_what_is_done(tiny_model, images, tmp_path):
     (images / "3.png").unlink()
     (images / "4.png").unlink()
     out = tmp_path / "out"
-    process = subprocess.Popen(
-        command(f"--input={images}", f"--output_dir={out}", f"--saved_model={tiny_model}", "--output=png,npy,mp4"),
-        stderr=subprocess.PIPE,
-        text=True,
-    )
+    flags = (f"--input={images}", f"--output_dir={out}", f"--saved_model={tiny_model}", "--output=png,npy,mp4")
+    process = ForkedCommand(*command(*flags)[1:])
     while process.poll() is None and not (out / "20_depth.png").exists():
         time.sleep(0.01)
     process.send_signal(signal.SIGINT)
@@ -253,7 +249,7 @@ predict.cli()
 """
     flags = (f"--input={images}", f"--output_dir={tmp_path / 'out'}", f"--saved_model={tiny_model}", "--output=npy")
     (images / "0.png").rename(os.fsdecode(os.fsencode(images) + b"/\xff\xfe.png"))
-    done = subprocess.run([sys.executable, "-c", code, *flags], capture_output=True, text=True, check=False)
+    done = run_forked("-c", code, *flags)
     assert done.returncode == 0, done.stderr
     assert done.stdout.startswith("asked for\n")
     names = sorted(os.listdir(os.fsencode(tmp_path / "out")))
@@ -285,7 +281,7 @@ def test_point_clouds_of_a_clip(ckpt_file, images, tmp_path):
     out = tmp_path / "out"
     flags = (f"--input={images}", f"--ckpt_file={ckpt_file}", f"--output_dir={out}", *SIZE)
     done = run_forked(str(ROOT / "tools" / "predict.py"), *flags, "--output=ply")
-    expected = "error: intrinsics: expected four numbers fx,fy,cx,cy in pixels, found ''\n"
+    expected = "error: ply: expected --intrinsics=fx,fy,cx,cy, or a checkpoint whose run learned them, found neither\n"
     assert (done.returncode, done.stderr) == (1, expected)
     assert not out.exists()
     done = run_forked(str(ROOT / "tools" / "predict.py"), *flags, "--output=ply", "--intrinsics=80,80,45,25", "--poses")
