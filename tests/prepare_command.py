@@ -7,6 +7,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from forked import run_forked
+
 ROOT = Path(__file__).parents[1]
 
 
@@ -29,7 +31,7 @@ def command(
 
 
 def prepare(*arguments: Any, **names: Any) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(command(*arguments, **names), capture_output=True, text=True, check=False, timeout=120)
+    return run_forked(*command(*arguments, **names)[1:])
 
 
 def contents(folder: Path) -> dict[str, bytes]:

@@ -6,8 +6,6 @@ import os
 import re
 import resource
 import shutil
-import subprocess
-import sys
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -17,6 +15,7 @@ import pytest
 import tensorflow as tf
 
 import small_train
+from forked import ForkedCommand
 from formatted_data import write_formatted_data
 from sfmlearner_tf import TrainConfig
 from sfmlearner_tf.data.batches import Share
@@ -201,15 +200,9 @@ def test_killed_training_leaves_no_file_of_the_cache(data, tmp_path):
     scratch = tmp_path / "scratch"
     scratch.mkdir()
     flags = ["--img_height=32", "--img_width=48", "--batch_size=2", "--val_freq=0", "--num_scales=1", "--cache=disk"]
-    command = [sys.executable, "-u", small_train.__file__, *flags, f"--dataset_dir={data}"]
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), "TMPDIR": str(scratch)}
-    process = subprocess.Popen(
-        [*command, f"--checkpoint_dir={tmp_path / 'run'}"],
-        env=environment,
-        text=True,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-    )
+    folders = [f"--dataset_dir={data}", f"--checkpoint_dir={tmp_path / 'run'}"]
+    environment = {**os.environ, "TMPDIR": str(scratch)}
+    process = ForkedCommand(small_train.__file__, *flags, *folders, environment=environment)
     wait_for_file(process, scratch, "sfmlearner-cache-*/*", COUNT)
     process.kill()
     output, _ = process.communicate()

@@ -8,8 +8,10 @@ import subprocess
 import time
 from pathlib import Path
 
+from forked import ForkedCommand
 
-def wait_for_file(process: subprocess.Popen, folder: Path, pattern: str, count: int = 1) -> None:
+
+def wait_for_file(process: subprocess.Popen | ForkedCommand, folder: Path, pattern: str, count: int = 1) -> None:
     """Returns as soon as so many paths in the folder match, `*` at any depth; what comes and goes is no error."""
     while len(fnmatch.filter(_list(folder), pattern)) < count:
         assert process.poll() is None, process.communicate()

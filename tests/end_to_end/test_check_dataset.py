@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from forked import run_forked
 from formatted_data import write_formatted_data
 from prepare_command import ROOT
 
@@ -26,9 +27,7 @@ def command(dataset_dir, *options):
 
 
 def check(dataset_dir, *options):
-    return subprocess.run(
-        command(dataset_dir, "--num_threads=1", *options), capture_output=True, text=True, check=False, timeout=120
-    )
+    return run_forked(*command(dataset_dir, "--num_threads=1", *options)[1:])
 
 
 @pytest.fixture

@@ -9,6 +9,7 @@ import imageio.v3 as imageio
 import numpy as np
 import pytest
 
+from forked import run_forked
 from lidar_tree import HEIGHT, WIDTH, name_image, write_lidar_drive
 
 COMMAND = [sys.executable, str(Path(__file__).parents[2] / "kitti_eval" / "eval_depth.py")]
@@ -16,7 +17,7 @@ COMMAND = [sys.executable, str(Path(__file__).parents[2] / "kitti_eval" / "eval_
 
 def evaluate(kitti_dir, pred_file, *options):
     arguments = [f"--kitti_dir={kitti_dir}", f"--pred_file={pred_file}", *options]
-    return subprocess.run([*COMMAND, *arguments], capture_output=True, text=True, check=False, timeout=60)
+    return run_forked(*COMMAND[1:], *map(str, arguments))
 
 
 @pytest.fixture

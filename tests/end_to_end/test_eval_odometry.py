@@ -1,21 +1,20 @@
 import json
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from forked import run_forked
 from kitti_eval.pose_files import format_kitti, format_tum, read_kitti, read_tum
 from kitti_eval.snippets import cut_snippets, write_snippets
 from kitti_eval.trajectory import chain_motions, pose_vectors_to_matrices
 
-COMMAND = [sys.executable, str(Path(__file__).parents[2] / "kitti_eval" / "eval_odometry.py")]
+COMMAND = str(Path(__file__).parents[2] / "kitti_eval" / "eval_odometry.py")
 FRAMES = 150
 
 
 def evaluate(*options):
-    return subprocess.run([*COMMAND, *options], capture_output=True, text=True, check=False, timeout=60)
+    return run_forked(COMMAND, *map(str, options))
 
 
 @pytest.fixture

@@ -1,12 +1,11 @@
 import json
 import os
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from forked import run_forked
 from kitti_eval.pose_files import format_kitti
 from kitti_eval.snippets import write_snippets
 from kitti_eval.trajectory import chain_motions, pose_vectors_to_matrices
@@ -15,8 +14,7 @@ KITTI_EVAL = Path(__file__).parents[2] / "kitti_eval"
 
 
 def run(name, *options):
-    command = [sys.executable, str(KITTI_EVAL / f"{name}.py"), *options]
-    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+    return run_forked(str(KITTI_EVAL / f"{name}.py"), *map(str, options))
 
 
 def test_golden_line_of_the_release(shared, tmp_path):

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import re
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -57,8 +55,7 @@ def save_pictures(folder, count):
 
 
 def run(*options, how=(str(TOOL),)):
-    command = [sys.executable, *how, *map(str, options)]
-    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=300)
+    return run_forked(*how, *map(str, options))
 
 
 def test_writes_and_verifies_what_the_checkpoint_has(ckpt_file, tmp_path):

@@ -1,16 +1,15 @@
 import re
-import subprocess
-import sys
 from pathlib import Path
 
+from forked import run_forked
 from sfmlearner_tf.data.splits import read_static_frames
 
-COMMAND = [sys.executable, str(Path(__file__).parents[2] / "tools" / "find_static_frames.py")]
+COMMAND = str(Path(__file__).parents[2] / "tools" / "find_static_frames.py")
 
 
 def find(dataset_dir, output, *options):
     arguments = [f"--dataset_dir={dataset_dir}", "--dataset_name=kitti_raw", f"--output={output}", "--num_threads=1"]
-    return subprocess.run([*COMMAND, *arguments, *options], capture_output=True, text=True, check=False, timeout=120)
+    return run_forked(COMMAND, *arguments, *options)
 
 
 def test_the_real_drive_against_the_published_list(shared, tmp_path):

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from forked import run_forked
 from kitti_eval.locks import lock_folder
 
 REPO = Path(__file__).parents[2]
@@ -16,13 +17,7 @@ SMALL = ("--num_train_scenes=1", "--num_test_scenes=1", "--frames_per_scene=4", 
 
 
 def make(output_dir, *arguments):
-    command = [
-        sys.executable,
-        str(REPO / "tools" / "make_synthetic_kitti.py"),
-        f"--output_dir={output_dir}",
-        *arguments,
-    ]
-    return subprocess.run(command, capture_output=True, text=True, check=False)
+    return run_forked(str(REPO / "tools" / "make_synthetic_kitti.py"), f"--output_dir={output_dir}", *arguments)
 
 
 def contents(folder):

@@ -235,8 +235,7 @@ def allow():
 device.allow_memory_growth = allow
 test_kitti_depth.cli()
 """
-    command = [sys.executable, "-c", code, *depth_flags(world, "run/model-5")]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
+    done = run_forked("-c", code, *depth_flags(world, "run/model-5"))
     assert done.returncode == 0, done.stderr
     assert done.stdout.startswith("asked for\n")
     predicted = np.load(world / "depth" / "model-5.npy", allow_pickle=False)

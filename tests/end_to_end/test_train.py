@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 import signal
 import subprocess
@@ -12,7 +11,7 @@ from pathlib import Path
 import pytest
 
 import small_train
-from forked import run_forked
+from forked import ForkedCommand, run_forked
 from formatted_data import write_formatted_data
 from sfmlearner_tf.config import GROUPS
 
@@ -75,11 +74,9 @@ def test_help_may_be_left_unread(arguments):
     assert process.wait() == 141
 
 
-def start_small(*flags: str) -> subprocess.Popen:
+def start_small(*flags: str) -> ForkedCommand:
     """The command with a small depth network."""
-    command = [sys.executable, "-u", small_train.__file__, *flags]
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
-    return subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    return ForkedCommand(small_train.__file__, *flags)
 
 
 def test_the_release_s_networks_train(dataset_dir, tmp_path):

@@ -6,13 +6,13 @@ import contextlib
 import json
 import os
 import socket
-import subprocess
-import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
 import small_train
+from forked import ForkedCommand
 from formatted_data import write_formatted_data
 from sfmlearner_tf.checkpoint import GLOBAL_STEP, read_scalar
 from sfmlearner_tf.errors import UserError
@@ -31,20 +31,19 @@ OPTIONS = {
 
 
 class Worker:
-    """A running worker. Its output goes to a file: workers that wait for each other may not wait for a full pipe."""
+    """A running worker. Its output is read all the time: workers that wait for each other may not wait for a full
+    pipe."""
 
-    def __init__(self, log: Path, cluster: list[str], index: int, *flags: str) -> None:
-        self.log = log
+    def __init__(self, cluster: list[str], index: int, *flags: str) -> None:
         task = {"cluster": {"worker": cluster}, "task": {"type": "worker", "index": index}}
-        command = [sys.executable, "-u", small_train.__file__, "--distribute=multi_worker", *flags]
-        with log.open("w") as output:
-            self.process = subprocess.Popen(
-                command, stdout=output, stderr=output, env={**os.environ, "TF_CONFIG": json.dumps(task)}
-            )
+        environment = {**os.environ, "TF_CONFIG": json.dumps(task)}
+        self.process = ForkedCommand(small_train.__file__, "--distribute=multi_worker", *flags, environment=environment)
+        self._reading = ThreadPoolExecutor(1).submit(self.process.communicate)
 
     def end(self) -> tuple[int, str]:
         """The exit status and what was printed."""
-        return self.process.wait(300), self.log.read_text()
+        output, errors = self._reading.result()
+        return self.process.returncode, output + errors
 
 
 @pytest.fixture
@@ -65,7 +64,7 @@ def start(dataset_dir, tmp_path):
             one.close()
         options = {"dataset_dir": dataset_dir, "checkpoint_dir": tmp_path / "run", **OPTIONS}
         flags = (*(f"--{name}={value}" for name, value in options.items()), *flags)
-        running[:] = [Worker(tmp_path / f"log{index}", cluster, index, *flags) for index in range(count)]
+        running[:] = [Worker(cluster, index, *flags) for index in range(count)]
         return running
 
     yield start_all
@@ -84,7 +83,7 @@ def wait_for_step(worker: Worker, run: Path, least: int) -> None:
         with contextlib.suppress(UserError):
             if saved(run, GLOBAL_STEP) >= least:
                 return
-    pytest.fail(worker.log.read_text())
+    pytest.fail(worker.end()[1])
 
 
 def test_workers_stop_together_survive_each_other_and_go_on_alone(start, dataset_dir, tmp_path):

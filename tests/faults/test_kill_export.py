@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import resource
 import signal
-import subprocess
-import sys
+from functools import partial
 from pathlib import Path
 
 import pytest
 
+from forked import ForkedCommand
 from sfmlearner_tf.checkpoint_folder import CheckpointFolder
 from sfmlearner_tf.networks.pose_exp_net import PoseExpNet
 from waiting import wait_for_file
@@ -52,13 +52,12 @@ def out(tmp_path):
     return folder
 
 
-def start(ckpt_file: str, output_dir: Path, how: tuple[str, str] = MODULE, **options) -> subprocess.Popen:
+def start(ckpt_file: str, output_dir: Path, how: tuple[str, str] = MODULE, before=None) -> ForkedCommand:
     flags = [f"--ckpt_file={ckpt_file}", "--img_height=32", "--img_width=64", "--format=saved_model,tflite"]
-    command = [sys.executable, *how, *flags, f"--output_dir={output_dir}"]
-    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, **options)
+    return ForkedCommand(*how, *flags, f"--output_dir={output_dir}", before=before)
 
 
-def end(process: subprocess.Popen, status: int) -> str:
+def end(process: ForkedCommand, status: int) -> str:
     errors = process.communicate()[1]
     assert process.returncode == status, errors
     return errors
@@ -74,8 +73,7 @@ def test_a_killed_export_leaves_the_earlier_one_and_is_finished_by_the_next(ckpt
 
     end(start(ckpt_file, out, ("-c", DIES_BETWEEN)), -signal.SIGKILL)
     assert not out.exists()
-    limit = 1_000_000
-    full = start(ckpt_file, out, preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit)))
+    full = start(ckpt_file, out, before=partial(resource.setrlimit, resource.RLIMIT_FSIZE, (1_000_000, 1_000_000)))
     assert end(full, 1).splitlines()[-1].startswith(f"error: cannot write {out}: ")
     assert contents(out) == EARLIER
 

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import resource
 import signal
-import subprocess
-import sys
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
+from forked import ForkedCommand
 from tiny_saved_model import write_tiny_saved_model
 from waiting import wait_for_file
 
@@ -29,16 +29,15 @@ def flags(tmp_path):
     return [f"--saved_model={write_tiny_saved_model(tmp_path / 'model')}", f"--input={folder}", "--output=png,npy"]
 
 
-def start(flags, out: Path, **options) -> subprocess.Popen:
-    command = [sys.executable, "-m", "sfmlearner_tf.tools.predict", *flags, f"--output_dir={out}"]
-    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, **options)
+def start(flags, out: Path, before=None) -> ForkedCommand:
+    return ForkedCommand("-m", "sfmlearner_tf.tools.predict", *flags, f"--output_dir={out}", before=before)
 
 
 def contents(folder: Path) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in folder.iterdir()}
 
 
-def stop_after(process: subprocess.Popen, path: Path, number: int) -> str:
+def stop_after(process: ForkedCommand, path: Path, number: int) -> str:
     """Sends a signal once a file is there; returns what the process said."""
     wait_for_file(process, path.parent, path.name)
     process.send_signal(number)
@@ -48,7 +47,8 @@ def stop_after(process: subprocess.Popen, path: Path, number: int) -> str:
 def test_stopped_predictions_end_as_the_undisturbed(flags, tmp_path):
     out = tmp_path / "out"
     process = start([*flags, "--poses"], tmp_path / "undisturbed")
-    assert process.wait() == 0, process.communicate()[1]
+    errors = process.communicate()[1]
+    assert process.returncode == 0, errors
     undisturbed = contents(tmp_path / "undisturbed")
     assert len(undisturbed) == 2 * COUNT + 1
 
@@ -61,7 +61,8 @@ def test_stopped_predictions_end_as_the_undisturbed(flags, tmp_path):
             assert name.startswith(".") or content == undisturbed[name]
 
     process = start([*flags, "--poses"], out)
-    assert process.wait() == 0, process.communicate()[1]
+    errors = process.communicate()[1]
+    assert process.returncode == 0, errors
     assert contents(out) == undisturbed
 
 
@@ -70,7 +71,7 @@ def test_a_full_disk_is_told_in_one_line_and_spoils_nothing(flags, tmp_path):
     out.mkdir()
     (out / "0_depth.png").write_bytes(b"earlier")
     # Room for some of a picture.
-    process = start(flags, out, preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (5000, 5000)))
+    process = start(flags, out, before=partial(resource.setrlimit, resource.RLIMIT_FSIZE, (5000, 5000)))
     _, errors = process.communicate()
     assert process.returncode == 1
     assert errors.splitlines()[-1] == f"error: {out}/0_depth.npy: cannot write the prediction; File too large"

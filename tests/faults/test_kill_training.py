@@ -3,18 +3,17 @@ command goes on as if nothing had happened, bit for bit."""
 
 from __future__ import annotations
 
-import os
 import random
 import resource
 import signal
-import subprocess
-import sys
 import time
+from functools import partial
 
 import numpy as np
 import pytest
 
 import small_train
+from forked import ForkedCommand
 from formatted_data import write_formatted_data
 from sfmlearner_tf import TrainConfig
 from sfmlearner_tf.trainer import Trainer
@@ -73,15 +72,14 @@ def finish(dataset_dir, run, undisturbed):
         np.testing.assert_array_equal(resumed.checkpoints.variables[name], value, err_msg=name)
 
 
-def start(dataset_dir, run, *more: str, program=(small_train.__file__,), **popen) -> subprocess.Popen:
+def start(dataset_dir, run, *more: str, program=(small_train.__file__,), before=None) -> ForkedCommand:
     flags = [f"--{name}={value}" for name, value in OPTIONS.items()]
-    command = [sys.executable, "-u", *program, f"--dataset_dir={dataset_dir}", f"--checkpoint_dir={run}"]
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
-    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
-    return subprocess.Popen([*command, *flags, *more], env=environment, **pipes, **popen)
+    return ForkedCommand(
+        *program, f"--dataset_dir={dataset_dir}", f"--checkpoint_dir={run}", *flags, *more, before=before
+    )
 
 
-def error_of(process: subprocess.Popen) -> str:
+def error_of(process: ForkedCommand) -> str:
     """The one line of a command that fails."""
     _, errors = process.communicate()
     assert process.returncode == 1, errors
@@ -116,11 +114,8 @@ def test_killed_training_ends_as_the_undisturbed(dataset_dir, tmp_path, undistur
 def test_a_full_disk_ends_training_and_spoils_nothing(dataset_dir, tmp_path):
     assert list(trainer(dataset_dir, tmp_path, max_steps=1).steps()) == []  # saves at once
     before = {path.name: path.read_bytes() for path in tmp_path.glob("model*")}
-
-    def limit_files():
-        resource.setrlimit(resource.RLIMIT_FSIZE, (10**6, resource.RLIM_INFINITY))
-
-    error = error_of(start(dataset_dir, tmp_path, "--continue_train", preexec_fn=limit_files))
+    limit_files = partial(resource.setrlimit, resource.RLIMIT_FSIZE, (10**6, resource.RLIM_INFINITY))
+    error = error_of(start(dataset_dir, tmp_path, "--continue_train", before=limit_files))
     assert error.startswith(f"error: cannot save {tmp_path}/model.latest: ")
     assert error.endswith("File too large; earlier ones are kept")
     assert {path.name: path.read_bytes() for path in tmp_path.glob("model*")} == before
