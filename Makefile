@@ -30,13 +30,13 @@ test: setup
 test-keras3: setup-keras3
 	$(VENV3)/bin/python -m pytest -n $(JOBS) --dist loadgroup
 
-# What one stack saves the other loads, both ways.
+# What one stack saves the other loads, both ways at once.
 test-cross-stack: setup setup-keras3
 	rm -rf .cross-stack
-	$(VENV)/bin/python tests/cross_stack.py write .cross-stack/default
-	$(VENV3)/bin/python tests/cross_stack.py read .cross-stack/default
-	$(VENV3)/bin/python tests/cross_stack.py write .cross-stack/keras3
-	$(VENV)/bin/python tests/cross_stack.py read .cross-stack/keras3
+	$(VENV)/bin/python tests/cross_stack.py write .cross-stack/default & \
+		$(VENV3)/bin/python tests/cross_stack.py write .cross-stack/keras3 && wait $$!
+	$(VENV3)/bin/python tests/cross_stack.py read .cross-stack/default & \
+		$(VENV)/bin/python tests/cross_stack.py read .cross-stack/keras3 && wait $$!
 	rm -rf .cross-stack
 
 demo: setup

@@ -23,7 +23,7 @@ from sfmlearner_tf.trainer import Trainer
 from small_train import use_small_network
 
 HEIGHT, WIDTH = 32, 64
-OPTIONS = {"img_height": HEIGHT, "img_width": WIDTH, "learn_intrinsics": True}
+OPTIONS = {"img_height": HEIGHT, "img_width": WIDTH, "num_scales": 1, "learn_intrinsics": True}
 
 
 def make_batch(examples=2):
@@ -120,7 +120,7 @@ def learner():
 
 
 def test_the_learner_warps_with_what_it_learned(learner):
-    plain = SfMLearner(TrainConfig(img_height=HEIGHT, img_width=WIDTH))
+    plain = SfMLearner(TrainConfig(**{**OPTIONS, "learn_intrinsics": False}))
     for name, variable in plain.release_variables().items():
         variable.assign(learner.release_variables()[name])
     batch = make_batch()
@@ -134,7 +134,7 @@ def test_the_learner_warps_with_what_it_learned(learner):
     assert 0.3 < np.mean(known["projected"][0] != 0) < 0.999
     np.testing.assert_allclose(found["projected"][0], known["projected"][0], atol=2e-4)
     np.testing.assert_allclose(found["losses"]["total"], known["losses"]["total"], rtol=1e-4)
-    assert abs(float(learner.forward(batch)["losses"]["total"]) - float(known["losses"]["total"])) > 1e-3
+    assert np.abs(learner.forward(batch)["projected"][0] - known["projected"][0]).mean() > 1e-3
 
 
 def test_a_step_moves_the_camera(learner):

@@ -26,6 +26,7 @@ from sfmlearner_tf.data.synthetic_texture import Waves, make_waves
 
 CAMERA_HEIGHT_M = 1.65
 MEAN_STEP_M = 0.35
+KITTI_FOCAL_LENGTH = 0.58  # in widths of the image
 _BEHIND_M, _AHEAD_M = 15.0, 150.0  # how far the street extends behind the first and beyond the last camera
 
 
@@ -109,9 +110,9 @@ def trajectory(scene: Scene, frames: int | None = None) -> np.ndarray:
     return world_T_cam
 
 
-def intrinsics(height: int, width: int) -> np.ndarray:
-    """The camera matrix [3, 3] float64 in pixels, with KITTI's field of view; pixel centres at integer coordinates."""
-    fx = 0.58 * width
+def intrinsics(height: int, width: int, focal_length: float = KITTI_FOCAL_LENGTH) -> np.ndarray:
+    """The camera matrix [3, 3] float64 in pixels, of a focal length in widths; pixel centres at integer coordinates."""
+    fx = focal_length * width
     return np.array([[fx, 0, 0.49 * width], [0, 1.02 * fx, 0.46 * height], [0, 0, 1]])
 
 

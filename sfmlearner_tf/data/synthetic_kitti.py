@@ -95,7 +95,7 @@ def _write_missing(files: dict[str, Callable[[], str]]) -> None:
 
 def _scene_files(output_dir: str, options: SyntheticKitti, drive: Drive) -> dict[str, Callable[[], str]]:
     """The files of a drive as a whole, each with the function that makes its text."""
-    camera = intrinsics(options.img_height, options.img_width)
+    camera = intrinsics(options.img_height, options.img_width, options.focal_length)
     frames = options.frames_per_scene
     files: dict[str, Callable[[], str]] = {}
     if "raw" in options.layouts:
@@ -167,18 +167,19 @@ class _View:
         self._scene, self._world_T_cam = world.scene, world.world_T_cam[frame]
         self._oxts = world.oxts[frame]
         self._size = (options.img_height, options.img_width)
+        self._camera = intrinsics(*self._size, options.focal_length)
         self._pictures: dict[str, bytes] = {}
 
     def picture(self, camera: str) -> bytes:
         if camera not in self._pictures:
             pose = self._world_T_cam if camera == "image_02" else self._world_T_cam @ kitti.cam2_T_cam3
-            image = render_image(self._scene, np.linalg.inv(pose), intrinsics(*self._size), *self._size)
+            image = render_image(self._scene, np.linalg.inv(pose), self._camera, *self._size)
             self._pictures[camera] = kitti.png_bytes(image)
         return self._pictures[camera]
 
     def depth(self) -> bytes:
         cam_T_world = np.linalg.inv(self._world_T_cam)
-        return kitti.depth_png_bytes(render_depth(self._scene, cam_T_world, intrinsics(*self._size), *self._size))
+        return kitti.depth_png_bytes(render_depth(self._scene, cam_T_world, self._camera, *self._size))
 
     def lidar(self) -> bytes:
         return scan(self._scene, self._world_T_cam @ kitti.cam2_T_velo, _AZIMUTH_RAD, _ELEVATION_RAD).tobytes()

@@ -8,6 +8,7 @@ import os
 from typing import NamedTuple
 
 from sfmlearner_tf.data.kitti_writer import write_text
+from sfmlearner_tf.data.synthetic import KITTI_FOCAL_LENGTH
 from sfmlearner_tf.errors import UserError
 
 LAYOUTS = ("raw", "odometry")
@@ -43,6 +44,7 @@ class SyntheticKitti:
     frames_per_scene: int = 50
     img_height: int = 64
     img_width: int = 208
+    focal_length: float = KITTI_FOCAL_LENGTH  # in widths of the image
     seed: int = 8964
     layouts: tuple[str, ...] = LAYOUTS
     stereo: bool = True
@@ -85,6 +87,7 @@ def check(options: SyntheticKitti) -> None:
         "frames_per_scene": (1, 9999),
         "img_height": (MIN_IMAGE_SIDE, 4096),
         "img_width": (MIN_IMAGE_SIDE, 4096),
+        "focal_length": (0.2, 5),
         "seed": (0, 2**31 - 1),
     }
     for name, (low, high) in limits.items():
@@ -112,6 +115,7 @@ def claim_folder(output_dir: str, options: SyntheticKitti) -> None:
             theirs = dict(json.load(file))
     except (OSError, ValueError, TypeError) as error:
         raise UserError(f"output_dir={output_dir}: cannot write it or read its {_OPTIONS_FILE}: {error}") from error
+    theirs = {"focal_length": KITTI_FOCAL_LENGTH, **theirs}  # which was not an option at first
     different = [
         f"{name}={theirs.get(name)} there, {ours[name]} now" for name in ours if theirs.get(name) != ours[name]
     ]

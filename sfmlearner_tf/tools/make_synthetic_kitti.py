@@ -34,6 +34,9 @@ _FRAMES_PER_SCENE = flags.DEFINE_integer(
 )
 _IMG_HEIGHT = flags.DEFINE_integer("img_height", _DEFAULT.img_height, "Height of the images in pixels, at least 32.")
 _IMG_WIDTH = flags.DEFINE_integer("img_width", _DEFAULT.img_width, "Width of the images in pixels, at least 32.")
+_FOCAL_LENGTH = flags.DEFINE_float(
+    "focal_length", _DEFAULT.focal_length, "Focal length in widths of the image; the default is KITTI's."
+)
 _SEED = flags.DEFINE_integer("seed", _DEFAULT.seed, "Random seed of the streets.")
 _NUM_THREADS = flags.DEFINE_integer(
     "num_threads", os.cpu_count() or 1, "Worker processes; they do not affect the files.", lower_bound=1
@@ -50,6 +53,7 @@ def main() -> None:
         frames_per_scene=_FRAMES_PER_SCENE.value,
         img_height=_IMG_HEIGHT.value,
         img_width=_IMG_WIDTH.value,
+        focal_length=_FOCAL_LENGTH.value,
         seed=_SEED.value,
         layouts=tuple(_LAYOUTS.value),
         stereo=_STEREO.value,

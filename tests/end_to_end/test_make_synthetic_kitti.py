@@ -98,6 +98,8 @@ def test_second_run_makes_only_what_is_missing(tmp_path):
         (("--num_train_scenes=0",), ("--num_train_scenes", "1", "0")),
         (("--frames_per_scene=-3",), ("--frames_per_scene", "1", "-3")),
         (("--num_test_scenes=99",), ("--num_test_scenes", "99")),
+        (("--focal_length=0",), ("--focal_length", "0.2", "5", "0.0")),
+        (("--focal_length=nan",), ("--focal_length", "nan")),
         (("--num_threads=0",), ("num_threads", "0")),
         (("--layouts=raw,kitti",), ("layouts", "kitti", "odometry")),
     ],
@@ -148,3 +150,22 @@ def assert_one_line(result, named):
     assert len(result.stderr.strip().splitlines()) == 1, result.stderr
     for word in named:
         assert word in result.stderr
+
+
+def test_the_focal_length_is_that_of_pictures_and_calibration(tmp_path, world):
+    """At twice the focal length a picture is the middle of what it was."""
+    made = make(tmp_path / "tele", *SMALL, "--focal_length=1.16")
+    assert made.returncode == 0, made.stderr
+    wide, tele = (
+        np.asarray(Image.open(next(folder.rglob("image_02/data/0000000002.png"))), float) for folder in (world, tmp_path)
+    )
+    # Pixel (x, y) of the long one shows what the other has at half the distance from the principal point.
+    centre = np.array([0.49 * 64, 0.46 * 32])
+    pixels = np.mgrid[8:56:4, 4:28:4].reshape(2, -1).T
+    halved = np.rint(centre + (pixels - centre) / 2).astype(int)
+    apart = np.abs(tele[pixels[:, 1], pixels[:, 0]] - wide[halved[:, 1], halved[:, 0]]).mean()
+    unmoved = np.abs(tele[pixels[:, 1], pixels[:, 0]] - wide[pixels[:, 1], pixels[:, 0]]).mean()
+    assert apart < 0.6 * unmoved
+    calibration = next(tmp_path.rglob("calib_cam_to_cam.txt")).read_text()
+    (line,) = [line for line in calibration.splitlines() if line.startswith("P_rect_02")]
+    assert float(line.split()[1]) == pytest.approx(1.16 * 64)

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
-
+from forked import run_forked
 from sfmlearner_tf.checkpoint_folder import CheckpointFolder
 from sfmlearner_tf.networks.pose_exp_net import PoseExpNet
 
@@ -31,5 +29,5 @@ try:
 except UserError as error:
     print(error)
 """
-    done = subprocess.run([sys.executable, "-c", code, ckpt_file], capture_output=True, text=True, check=False)
+    done = run_forked("-c", code, ckpt_file)
     assert done.stdout == "out of memory: a smaller batch_size or image size needs less\n", done.stderr
