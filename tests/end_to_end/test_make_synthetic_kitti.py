@@ -156,9 +156,8 @@ def test_the_focal_length_is_that_of_pictures_and_calibration(tmp_path, world):
     """At twice the focal length a picture is the middle of what it was."""
     made = make(tmp_path / "tele", *SMALL, "--focal_length=1.16")
     assert made.returncode == 0, made.stderr
-    wide, tele = (
-        np.asarray(Image.open(next(folder.rglob("image_02/data/0000000002.png"))), float) for folder in (world, tmp_path)
-    )
+    pictures = (next(folder.rglob("image_02/data/0000000002.png")) for folder in (world, tmp_path))
+    wide, tele = (np.asarray(Image.open(picture), float) for picture in pictures)
     # Pixel (x, y) of the long one shows what the other has at half the distance from the principal point.
     centre = np.array([0.49 * 64, 0.46 * 32])
     pixels = np.mgrid[8:56:4, 4:28:4].reshape(2, -1).T
