@@ -1,3 +1,4 @@
+import json
 import os
 from pathlib import Path
 
@@ -5,6 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from forked import run_forked
 from kitti_tree import P_RECT, write_images
 from odd_pictures import write_png_header
 from prepare_command import prepare
@@ -71,6 +73,22 @@ def test_pictures_that_cannot_be_read_cost_only_their_own_examples_whatever_the_
     assert len(result.stderr.splitlines()) == 1
     listed = (out / "train.txt").read_text() + (out / "val.txt").read_text()
     assert sorted(listed.splitlines()) == [f"my___walk {number:010d}" for number in (2, 3, 7, 8)]
+
+
+def test_an_unknown_camera_is_for_training_that_learns_it(tmp_path):
+    folder, out = tmp_path / "walk", tmp_path / "out"
+    write_images(folder, range(1, 6), digits=1)
+    result = prepare(folder, out, "--intrinsics=unknown", dataset_name="images")
+    assert result.returncode == 0, result.stderr
+    assert json.loads((out / "prepared_with.json").read_text())["intrinsics"] == "unknown"
+    # A stand-in: the width as focal length, at the size of the strips.
+    camera = read_intrinsics(str(next(out.rglob("*_cam.txt"))))
+    np.testing.assert_allclose([camera[0, 0], camera[0, 2], camera[1, 2]], [48, 24, 16])
+    run = run_forked("-m", "sfmlearner_tf.train", f"--dataset_dir={out}", f"--checkpoint_dir={tmp_path / 'run'}")
+    message = "error: learn_intrinsics: expected true with data prepared with intrinsics=unknown, found false\n"
+    assert (run.returncode, run.stderr[-len(message) :]) == (1, message)
+    known = prepare(folder, out, "--intrinsics=72,71,60,17", dataset_name="images")
+    assert "intrinsics: expected 'unknown', with which" in known.stderr
 
 
 def test_a_video_twice_and_cut_short(tmp_path):
