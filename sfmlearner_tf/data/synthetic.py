@@ -7,6 +7,7 @@ so ray intersections have a closed form (`synthetic_render.py`), and depth and p
 from __future__ import annotations
 
 import colorsys
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -27,6 +28,7 @@ from sfmlearner_tf.data.synthetic_texture import Waves, make_waves
 CAMERA_HEIGHT_M = 1.65
 MEAN_STEP_M = 0.35
 KITTI_FOCAL_LENGTH = 0.58  # in widths of the image
+FACES_OF_BOX = 5
 _BEHIND_M, _AHEAD_M = 15.0, 150.0  # how far the street extends behind the first and beyond the last camera
 
 
@@ -53,9 +55,10 @@ class Scene(NamedTuple):
     faces: Faces
     waves: Waves
     sky: np.ndarray  # [2, 3] of 255: colour at the horizon and at the zenith
+    sun: np.ndarray  # [2] world x, z: where it stands
 
 
-class _Box(NamedTuple):
+class Box(NamedTuple):
     """A cuboid on the ground; `kind` is "house", "thing" or "pavement"."""
 
     centre: np.ndarray  # [2] world x, z
@@ -76,15 +79,39 @@ def make_scene(seed: int, frames: int = 50) -> Scene:
     road_half_width_m = rng.uniform(4.2, 7.0)
     boxes = [box for side in (-1, 1) for box in _roadside(rng, path, road_half_width_m, side)]
     clear = [box for box in boxes if _distance_to_path(box, path) > 0.8 * road_half_width_m - 0.6]
+    sun = forward(rng.uniform(-np.pi, np.pi))
     return Scene(
         seed=seed,
         frames=frames,
         road_half_width_m=road_half_width_m,
         path=path,
-        faces=_make_faces(rng, clear),
+        faces=_make_faces(rng, clear, sun),
         waves=make_waves(rng),
         sky=np.array([rng.uniform([190, 200, 215], [225, 225, 235]), rng.uniform([80, 120, 170], [140, 165, 215])]),
+        sun=sun,
     )
+
+
+def add_boxes(scene: Scene, boxes: Sequence[tuple[Box, np.ndarray, np.ndarray]]) -> Scene:
+    """The street with further boxes, each given with the shift and colour of its texture; their faces come last."""
+    added = [face for box, shift, colour in boxes for face in _box_faces(box, shift, colour, scene.sun)]
+    columns = (np.concatenate([old, np.array(new)]) for old, new in zip(scene.faces, zip(*added)))
+    return scene._replace(faces=Faces(*columns))
+
+
+def drive_along(scene: Scene) -> np.ndarray:
+    """How far along the road the camera is at each frame of the scene, metres [n], 0 at the first."""
+    return _drive(scene)[1]
+
+
+def _drive(scene: Scene) -> tuple[float, np.ndarray, list[np.ndarray]]:
+    """How far right of the centre line the camera drives, how far along the road it is [n], and sway, nod, roll and bob
+    [n] in [-1, 1]."""
+    rng = np.random.default_rng([scene.seed, 1])
+    side_m = scene.road_half_width_m * rng.uniform(-0.12, 0.12)
+    speed, *small = (smooth_walk(rng, scene.frames) for _ in range(5))
+    step_m = MEAN_STEP_M * (1 + 0.15 * speed)
+    return side_m, np.concatenate([[0.0], np.cumsum(step_m[:-1])]), small
 
 
 def trajectory(scene: Scene, frames: int | None = None) -> np.ndarray:
@@ -96,12 +123,9 @@ def trajectory(scene: Scene, frames: int | None = None) -> np.ndarray:
     frames = scene.frames if frames is None else frames
     if not 1 <= frames <= scene.frames:
         raise ValueError(f"frames must be 1 to {scene.frames}, as many as the scene was made for, got {frames}")
-    rng = np.random.default_rng([scene.seed, 1])
-    side_m = scene.road_half_width_m * rng.uniform(-0.12, 0.12)
-    speed, sway, nod, roll, bob = (smooth_walk(rng, scene.frames)[:frames] for _ in range(5))
-    step_m = MEAN_STEP_M * (1 + 0.15 * speed)
-    length_m = np.concatenate([[0.0], np.cumsum(step_m[:-1])])
-    position, yaw_rad = at(scene.path, length_m)
+    side_m, length_m, small = _drive(scene)
+    sway, nod, roll, bob = (walk[:frames] for walk in small)
+    position, yaw_rad = at(scene.path, length_m[:frames])
     position = position + (side_m + 0.05 * sway)[:, None] * right(yaw_rad)
 
     world_T_cam = np.tile(np.eye(4), (frames, 1, 1))
@@ -116,7 +140,7 @@ def intrinsics(height: int, width: int, focal_length: float = KITTI_FOCAL_LENGTH
     return np.array([[fx, 0, 0.49 * width], [0, 1.02 * fx, 0.46 * height], [0, 0, 1]])
 
 
-def _roadside(rng: np.random.Generator, path: Path, road_half_width_m: float, side: int) -> list[_Box]:
+def _roadside(rng: np.random.Generator, path: Path, road_half_width_m: float, side: int) -> list[Box]:
     """The objects on one side of the road (-1 left, 1 right): houses, pavement, houses behind, and roadside things."""
     boxes = []
     start_m, end_m = path.length_m[0], path.length_m[-1]
@@ -166,14 +190,14 @@ class _Roadside(NamedTuple):
     side: int
     length_m: float
 
-    def box(self, inner_m: float, length_m: float, width_m: float, height_m: float, kind: str) -> _Box:
+    def box(self, inner_m: float, length_m: float, width_m: float, height_m: float, kind: str) -> Box:
         """A box whose near side is `inner_m` from the centre line."""
         position, yaw_rad = at(self.path, self.length_m)
         centre = position + self.side * (inner_m + width_m / 2) * right(yaw_rad)
-        return _Box(centre, float(yaw_rad), length_m / 2, width_m / 2, height_m, kind)
+        return Box(centre, float(yaw_rad), length_m / 2, width_m / 2, height_m, kind)
 
 
-def _distance_to_path(box: _Box, path: Path) -> float:
+def _distance_to_path(box: Box, path: Path) -> float:
     """The smallest distance on the ground from the centre line to the box; 0 if the line crosses it."""
     to_path = path.position - box.centre
     along = np.abs(to_path @ forward(box.yaw_rad)) - box.half_length_m
@@ -181,18 +205,17 @@ def _distance_to_path(box: _Box, path: Path) -> float:
     return float(np.hypot(np.maximum(along, 0), np.maximum(across, 0)).min())
 
 
-def _make_faces(rng: np.random.Generator, boxes: list[_Box]) -> Faces:
-    sun = forward(rng.uniform(-np.pi, np.pi))
+def _make_faces(rng: np.random.Generator, boxes: list[Box], sun: np.ndarray) -> Faces:
     shift = rng.uniform(-100, 100, 2)
     # The ground's edges are one metre long, because textures are laid out in metres on every face.
     x, z = np.array([1.0, 0.0, 0.0]), np.array([0.0, 0.0, 1.0])
-    parts = [Faces(np.zeros(3), x, z, shift, _colour(rng, "ground"))]
+    parts = [Faces(np.zeros(3), x, z, shift, paint(rng, "ground"))]
     for box in boxes:
-        parts += _box_faces(box, rng.uniform(-100, 100, 2), _colour(rng, box.kind), sun)
+        parts += _box_faces(box, rng.uniform(-100, 100, 2), paint(rng, box.kind), sun)
     return Faces(*(np.array(column) for column in zip(*parts)))
 
 
-def _box_faces(box: _Box, shift: np.ndarray, colour: np.ndarray, sun: np.ndarray) -> list[Faces]:
+def _box_faces(box: Box, shift: np.ndarray, colour: np.ndarray, sun: np.ndarray) -> list[Faces]:
     """The four sides and the top, each a `Faces` without its first axis; sides that face the sun are brighter."""
     faces = []
     for number in range(4):
@@ -233,10 +256,11 @@ _PAINT = {
 }
 
 
-def _colour(rng: np.random.Generator, kind: str) -> np.ndarray:
-    """A random `Faces.colour` [4, 3]."""
-    paint = _PAINT[kind]
-    mean = 255 * np.array(colorsys.hsv_to_rgb(rng.uniform(), rng.uniform(*paint.saturation), rng.uniform(*paint.value)))
-    pattern = rng.uniform(*paint.contrast) * (0.6 + 0.8 * mean / mean.max())
-    window = -paint.window * rng.uniform() * (0.7 + 0.6 * rng.uniform(size=3))
-    return np.stack([mean, pattern, rng.normal(0, paint.tint, 3), window])
+def paint(rng: np.random.Generator, kind: str) -> np.ndarray:
+    """A random `Faces.colour` [4, 3] of a kind of surface."""
+    ranges = _PAINT[kind]
+    hue, saturation, value = rng.uniform(), rng.uniform(*ranges.saturation), rng.uniform(*ranges.value)
+    mean = 255 * np.array(colorsys.hsv_to_rgb(hue, saturation, value))
+    pattern = rng.uniform(*ranges.contrast) * (0.6 + 0.8 * mean / mean.max())
+    window = -ranges.window * rng.uniform() * (0.7 + 0.6 * rng.uniform(size=3))
+    return np.stack([mean, pattern, rng.normal(0, ranges.tint, 3), window])

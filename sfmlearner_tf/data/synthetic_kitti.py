@@ -17,7 +17,8 @@ from kitti_eval.workers import ordered_map
 from sfmlearner_tf.data import kitti_writer as kitti
 from sfmlearner_tf.data.synthetic import Scene, intrinsics, make_scene, trajectory
 from sfmlearner_tf.data.synthetic_options import Drive, SyntheticKitti, check, claim_folder, drives
-from sfmlearner_tf.data.synthetic_render import render_depth, render_image, scan
+from sfmlearner_tf.data.synthetic_render import cast_centres, render_depth, render_image, scan
+from sfmlearner_tf.data.synthetic_traffic import Car, make_traffic, objects_text, scene_at
 from sfmlearner_tf.errors import UserError
 
 # 64 beams from 2 degrees above to 24.8 below the horizon, as in the real lidar; only the sector ahead of the car.
@@ -97,6 +98,7 @@ def _scene_files(output_dir: str, options: SyntheticKitti, drive: Drive) -> dict
     """The files of a drive as a whole, each with the function that makes its text."""
     camera = intrinsics(options.img_height, options.img_width, options.focal_length)
     frames = options.frames_per_scene
+    world = functools.partial(_world, drive.scene_seed, frames, options.traffic)
     files: dict[str, Callable[[], str]] = {}
     if "raw" in options.layouts:
         date_dir, drive_dir = os.path.dirname(drive.raw_dir(output_dir)), drive.raw_dir(output_dir)
@@ -109,12 +111,14 @@ def _scene_files(output_dir: str, options: SyntheticKitti, drive: Drive) -> dict
             files[os.path.join(drive_dir, sensor, "timestamps.txt")] = functools.partial(
                 kitti.timestamps_text, drive.date, frames
             )
+        if options.traffic:
+            files[os.path.join(drive_dir, "objects.csv")] = lambda: objects_text(world().cars, world().world_T_cam)
     if "odometry" in options.layouts and drive.sequence is not None:
         sequence_dir = drive.sequence_dir(output_dir)
         files[os.path.join(sequence_dir, "calib.txt")] = functools.partial(kitti.odometry_calibration_text, camera)
         files[os.path.join(sequence_dir, "times.txt")] = functools.partial(kitti.times_text, frames)
         poses = os.path.join(output_dir, "kitti_odometry", "poses", f"{drive.sequence:02d}.txt")
-        files[poses] = lambda: kitti.odometry_poses_text(_world(drive.scene_seed, frames).world_T_cam)
+        files[poses] = lambda: kitti.odometry_poses_text(world().world_T_cam)
     return files
 
 
@@ -128,6 +132,8 @@ def _frame_files(
         for camera in _raw_cameras(options):
             files[os.path.join(raw, camera, "data", f"{name}.png")] = functools.partial(_View.picture, camera=camera)
         files[os.path.join(raw, "proj_depth", "groundtruth", "image_02", f"{name}.png")] = _View.depth
+        if options.traffic:
+            files[os.path.join(raw, "objects_02", "data", f"{name}.png")] = _View.objects
         files[os.path.join(raw, "velodyne_points", "data", f"{name}.bin")] = _View.lidar
         files[os.path.join(raw, "oxts", "data", f"{name}.txt")] = _View.oxts
     if "odometry" in options.layouts and drive.sequence is not None:
@@ -141,7 +147,8 @@ def _raw_cameras(options: SyntheticKitti) -> list[str]:
 
 
 def _write_frame(task: _Task) -> None:
-    view = _View(_world(task.drive.scene_seed, task.options.frames_per_scene), task.options, task.frame)
+    world = _world(task.drive.scene_seed, task.options.frames_per_scene, task.options.traffic)
+    view = _View(world, task.options, task.frame)
     for path, content in _frame_files(*task).items():
         if not os.path.exists(path):
             write_whole(path, content(view))
@@ -149,22 +156,24 @@ def _write_frame(task: _Task) -> None:
 
 class _World(NamedTuple):
     scene: Scene
+    cars: list[Car]
     world_T_cam: np.ndarray  # [n, 4, 4] of camera 2
     oxts: list[str]
 
 
 @functools.lru_cache(maxsize=2)
-def _world(scene_seed: int, frames: int) -> _World:
+def _world(scene_seed: int, frames: int, traffic: float) -> _World:
     scene = make_scene(scene_seed, frames)
     world_T_cam = trajectory(scene)
-    return _World(scene, world_T_cam, kitti.oxts_texts(world_T_cam))
+    return _World(scene, make_traffic(scene, traffic), world_T_cam, kitti.oxts_texts(world_T_cam))
 
 
 class _View:
     """One frame of a drive, as recorded by each sensor."""
 
     def __init__(self, world: _World, options: SyntheticKitti, frame: int):
-        self._scene, self._world_T_cam = world.scene, world.world_T_cam[frame]
+        self._scene, self._cars = scene_at(world.scene, world.cars, frame)
+        self._world_T_cam = world.world_T_cam[frame]
         self._oxts = world.oxts[frame]
         self._size = (options.img_height, options.img_width)
         self._camera = intrinsics(*self._size, options.focal_length)
@@ -180,6 +189,10 @@ class _View:
     def depth(self) -> bytes:
         cam_T_world = np.linalg.inv(self._world_T_cam)
         return kitti.depth_png_bytes(render_depth(self._scene, cam_T_world, self._camera, *self._size))
+
+    def objects(self) -> bytes:
+        hits = cast_centres(self._scene, np.linalg.inv(self._world_T_cam), self._camera, *self._size)
+        return kitti.png_bytes(np.where(hits.face < 0, 0, self._cars[hits.face]).astype(np.uint8))
 
     def lidar(self) -> bytes:
         return scan(self._scene, self._world_T_cam @ kitti.cam2_T_velo, _AZIMUTH_RAD, _ELEVATION_RAD).tobytes()

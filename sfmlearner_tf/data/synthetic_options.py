@@ -45,6 +45,7 @@ class SyntheticKitti:
     img_height: int = 64
     img_width: int = 208
     focal_length: float = KITTI_FOCAL_LENGTH  # in widths of the image
+    traffic: float = 0.0  # share of the places on the road that have a moving car
     seed: int = 8964
     layouts: tuple[str, ...] = LAYOUTS
     stereo: bool = True
@@ -88,6 +89,7 @@ def check(options: SyntheticKitti) -> None:
         "img_height": (MIN_IMAGE_SIDE, 4096),
         "img_width": (MIN_IMAGE_SIDE, 4096),
         "focal_length": (0.2, 5),
+        "traffic": (0, 1),
         "seed": (0, 2**31 - 1),
     }
     for name, (low, high) in limits.items():
@@ -115,7 +117,7 @@ def claim_folder(output_dir: str, options: SyntheticKitti) -> None:
             theirs = dict(json.load(file))
     except (OSError, ValueError, TypeError) as error:
         raise UserError(f"output_dir={output_dir}: cannot write it or read its {_OPTIONS_FILE}: {error}") from error
-    theirs = {"focal_length": KITTI_FOCAL_LENGTH, **theirs}  # which was not an option at first
+    theirs = {"focal_length": KITTI_FOCAL_LENGTH, "traffic": 0.0, **theirs}  # which were no options at first
     different = [
         f"{name}={theirs.get(name)} there, {ours[name]} now" for name in ours if theirs.get(name) != ours[name]
     ]

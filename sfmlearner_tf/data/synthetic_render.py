@@ -66,10 +66,15 @@ def render(
 
 def render_depth(scene: Scene, cam_T_world: np.ndarray, intrinsics: np.ndarray, height: int, width: int) -> np.ndarray:
     """Exact depth [height, width] float64: camera z in metres along the ray through each pixel centre, 0 in the sky."""
+    hits = cast_centres(scene, cam_T_world, intrinsics, height, width)
+    return np.divide(1.0, hits.inverse_z, out=np.zeros_like(hits.inverse_z), where=hits.inverse_z > 0)
+
+
+def cast_centres(scene: Scene, cam_T_world: np.ndarray, intrinsics: np.ndarray, height: int, width: int) -> Hits:
+    """What the rays through the pixels' centres hit."""
     corner, solve = _facing(scene.faces, cam_T_world)
     u, v = np.arange(width, dtype=np.float64), np.arange(height, dtype=np.float64)
-    hits = _cast(solve, _pinhole(intrinsics, u, v), _pinhole_bounds(corner, intrinsics, u, v))
-    return np.divide(1.0, hits.inverse_z, out=np.zeros_like(hits.inverse_z), where=hits.inverse_z > 0)
+    return _cast(solve, _pinhole(intrinsics, u, v), _pinhole_bounds(corner, intrinsics, u, v))
 
 
 def render_image(

@@ -3,6 +3,8 @@
 Textured streets with exact depth, poses and intrinsics, to try and test every command without real recordings:
 
   <output_dir>/kitti_raw/<date>/calib_*.txt, <date>/<drive>/{image_02,image_03,oxts,velodyne_points,proj_depth}
+  <date>/<drive>/objects_02, objects.csv         with --traffic: which car each pixel of image_02 is of, uint8, 0 for
+                                                 none; and where each car is at each frame, seen from the camera
   <output_dir>/kitti_raw/test_files.txt          held-out frames, in the format of the Eigen test list
   <output_dir>/kitti_odometry/sequences/NN/{image_2,calib.txt,times.txt}, poses/NN.txt
 
@@ -37,6 +39,9 @@ _IMG_WIDTH = flags.DEFINE_integer("img_width", _DEFAULT.img_width, "Width of the
 _FOCAL_LENGTH = flags.DEFINE_float(
     "focal_length", _DEFAULT.focal_length, "Focal length in widths of the image; the default is KITTI's."
 )
+_TRAFFIC = flags.DEFINE_float(
+    "traffic", _DEFAULT.traffic, "Share of the places on the road that have a moving car, for example 0.3."
+)
 _SEED = flags.DEFINE_integer("seed", _DEFAULT.seed, "Random seed of the streets.")
 _NUM_THREADS = flags.DEFINE_integer(
     "num_threads", os.cpu_count() or 1, "Worker processes; they do not affect the files.", lower_bound=1
@@ -54,6 +59,7 @@ def main() -> None:
         img_height=_IMG_HEIGHT.value,
         img_width=_IMG_WIDTH.value,
         focal_length=_FOCAL_LENGTH.value,
+        traffic=_TRAFFIC.value,
         seed=_SEED.value,
         layouts=tuple(_LAYOUTS.value),
         stereo=_STEREO.value,

@@ -1,5 +1,7 @@
 """tools/make_synthetic_kitti.py, run as a user runs it."""
 
+import csv
+import json
 import os
 import subprocess
 import sys
@@ -13,6 +15,7 @@ from forked import run_forked
 from kitti_eval.locks import lock_folder
 
 REPO = Path(__file__).parents[2]
+OF_LATER = ("focal_length", "traffic")  # options that the first versions did not have
 SMALL = ("--num_train_scenes=1", "--num_test_scenes=1", "--frames_per_scene=4", "--img_height=32", "--img_width=64")
 
 
@@ -100,6 +103,7 @@ def test_second_run_makes_only_what_is_missing(tmp_path):
         (("--num_test_scenes=99",), ("--num_test_scenes", "99")),
         (("--focal_length=0",), ("--focal_length", "0.2", "5", "0.0")),
         (("--focal_length=nan",), ("--focal_length", "nan")),
+        (("--traffic=1.5",), ("--traffic", "0", "1", "1.5")),
         (("--num_threads=0",), ("num_threads", "0")),
         (("--layouts=raw,kitti",), ("layouts", "kitti", "odometry")),
     ],
@@ -114,6 +118,28 @@ def test_folder_made_with_other_flags_is_refused(world):
     before = contents(world)
     assert_one_line(make(world, *SMALL, "--seed=1"), ("output_dir", "seed=8964 there, 1 now"))
     assert contents(world) == before
+
+
+def test_a_folder_from_before_an_option_goes_on(tmp_path):
+    flags = (*SMALL, "--layouts=raw", "--stereo=false")
+    assert make(tmp_path, *flags).returncode == 0
+    path = tmp_path / "make_synthetic_kitti.json"
+    path.write_text(json.dumps({k: v for k, v in json.loads(path.read_text()).items() if k not in OF_LATER}))
+    assert "0 frames rendered now" in make(tmp_path, *flags).stdout
+    assert_one_line(make(tmp_path, *flags, "--traffic=0.5"), ("output_dir", "traffic=0.0 there, 0.5 now"))
+
+
+def test_traffic_comes_with_masks_and_places(tmp_path):
+    assert make(tmp_path, *SMALL, "--traffic=1").returncode == 0
+    (drive,) = (tmp_path / "kitti_raw" / "2011_09_26").glob("*_drive_1001_sync")
+    cars = {row["car"] for row in csv.DictReader((drive / "objects.csv").open())}
+    for frame in range(4):
+        mask = np.asarray(Image.open(drive / "objects_02" / "data" / f"{frame:010d}.png"))
+        assert (mask.dtype, mask.shape) == (np.uint8, (32, 64))
+        assert {str(number) for number in np.unique(mask)} <= {"0", *cars}
+        assert 0.02 < (mask > 0).mean() < 0.9
+    # A second run finds all of it.
+    assert "0 frames rendered now" in make(tmp_path, *SMALL, "--traffic=1").stdout
 
 
 def test_folder_with_real_recordings_is_refused(tmp_path):
