@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import tensorflow as tf
 
 from sfmlearner_tf.batch import Batch
@@ -36,7 +37,7 @@ class Summaries:
 
     def write(self, step: int, batch: Batch) -> None:
         """Writes the summaries of a batch, as the networks see it before they learn from it."""
-        self._record(tf.constant(step, tf.int64), batch)
+        self._record(tf.constant(np.int64(step)), batch)
         self.writer.flush()
 
     def _record_batch(self, step: tf.Tensor, batch: Batch) -> None:

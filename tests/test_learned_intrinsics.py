@@ -84,7 +84,7 @@ def test_what_augmentation_did_and_the_camera_make_the_augmented_camera():
     batch, step = make_batch(16), tf.constant(3, tf.int64)
     known = batch._replace(intrinsics=tf.constant(np.tile(camera, (16, 1, 1))))
     known = batches.augment(batches.flip(known, 5, step), 5, step)
-    unknown = batches.augment(batches.flip(batch, 5, step, intrinsics_are_unknown=True), 5, step)
+    unknown = batches.augment(batches.flip(batch, 5, step, unknown_camera=True), 5, step)
     assert 0 < np.mean(unknown.intrinsics[:, 0, 0] < 0) < 1
     np.testing.assert_allclose(mirror_back(unknown.intrinsics @ camera), known.intrinsics, rtol=1e-5)
     np.testing.assert_array_equal(unknown.sources, known.sources)

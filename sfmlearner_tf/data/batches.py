@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import partial
+from functools import lru_cache, partial
 
 import numpy as np
 import tensorflow as tf
@@ -57,8 +57,7 @@ def make_batches(
         A `Batch` for each step. What is wrong with a file ends the iteration; `find_damage` then finds what.
     """
     stems = tf.constant([example.stem(config.dataset_dir) for example in examples])
-    threads = config.num_threads or tf.data.AUTOTUNE
-    size = config.batch_size // share.count
+    threads, size = config.num_threads or tf.data.AUTOTUNE, config.batch_size // share.count
     start = (first_step * config.batch_size if position is None else position) + share.index * size
     cache = cache or make_cache(config, examples)
     load = partial(load_example, config=config)
@@ -143,10 +142,16 @@ def find_damage(config: TrainConfig, examples: Sequence[Example], position: int)
 def read_example(config: TrainConfig, example: Example) -> Batch:
     """`load_example` of an example. Raises UserError that names what is wrong with a file."""
     try:
-        return load_example(example.stem(config.dataset_dir), config)
+        return _compile_loading(config)(example.stem(config.dataset_dir))
     except (tf.errors.OpError, ValueError) as error:
         _diagnose(config, example)
         raise UserError(f"{example.image_path(config.dataset_dir)}: cannot be read; {first_line(error)}") from None
+
+
+@lru_cache(maxsize=4)
+def _compile_loading(config: TrainConfig) -> Callable[[str], Batch]:
+    """`load_example` in a graph: outside of one, TensorFlow loses memory with every list of words."""
+    return tf.function(partial(load_example, config=config), input_signature=[tf.TensorSpec([], tf.string)])
 
 
 def _diagnose(config: TrainConfig, example: Example) -> None:
@@ -217,7 +222,6 @@ def augment(batch: Batch, seed: int, step: tf.Tensor) -> Batch:
 
     Returns:
         A batch of the same shapes, cut out of an enlargement by 1 to 1.15 (each side on its own), with its intrinsics.
-        It follows from `seed` and `step` alone.
     """
     in_size = tf.shape(batch.target)[1:3]
     scaling = tf.random.stateless_uniform([2], _stream(seed, step, _SCALING), 1.0, MAX_SCALING)  # y, x
@@ -228,22 +232,22 @@ def augment(batch: Batch, seed: int, step: tf.Tensor) -> Batch:
     return scale_and_crop(batch, scaling, out_size, offset)
 
 
-def flip(batch: Batch, seed: int, step: tf.Tensor, share: Share = WHOLE, intrinsics_are_unknown: bool = False) -> Batch:
+def flip(batch: Batch, seed: int, step: tf.Tensor, share: Share = WHOLE, unknown_camera: bool = False) -> Batch:
     """Mirrors each example left to right with probability 1/2.
 
-    The principal point follows: pixel centres have whole coordinates, so cx becomes W - 1 - cx. So does the sign of fx
-    where the intrinsics are unknown and `batch` holds in their place what happens to pixels.
+    The principal point follows: pixel centres have whole coordinates, so cx becomes W - 1 - cx.
 
     Args:
         share: the part of the whole batch that `batch` is.
+        unknown_camera: change the sign of fx, too, for the intrinsics stand for what happens to pixels.
     """
-    count, width = tf.shape(batch.target)[0], tf.shape(batch.target)[2]
+    count, _, width, _ = tf.unstack(tf.shape(batch.target))
     drawn = tf.random.stateless_uniform([share.count * count, 1, 1], _stream(seed, step, _FLIP))
     mirrored = drawn[share.index * count : (share.index + 1) * count] < 0.5
     intrinsics = batch.intrinsics
     flipped_cx = tf.cast(width - 1, intrinsics.dtype) - intrinsics[:, :1, 2:]
-    flipped_fx = -intrinsics[:, :1, :2] if intrinsics_are_unknown else intrinsics[:, :1, :2]
-    flipped = tf.concat([tf.concat([flipped_fx, flipped_cx], axis=2), intrinsics[:, 1:]], axis=1)
+    first_row = tf.concat([intrinsics[:, :1, :2] * (-1 if unknown_camera else 1), flipped_cx], axis=2)
+    flipped = tf.concat([first_row, intrinsics[:, 1:]], axis=1)
 
     def choose(images: tf.Tensor, _: str) -> tf.Tensor:
         # Whole images are copied, at a tenth of the time in which tf.where chooses pixel by pixel.
