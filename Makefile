@@ -2,7 +2,7 @@
 PYTHON ?= python3
 VENV := .venv
 VENV3 := .venv-keras3
-# Processes that run the tests.
+# Processes that run the tests, each whole files: what is made once for a file is made once.
 JOBS ?= 2
 
 .PHONY: setup setup-keras3 test test-keras3 test-cross-stack demo reproduce-demo lint fuzz mutants kill-resume endurance bench clean
@@ -25,10 +25,10 @@ $(VENV3)/.installed: requirements-keras3.txt setup.py
 	touch $@
 
 test: setup
-	$(VENV)/bin/python -m pytest -n $(JOBS) --dist loadgroup
+	$(VENV)/bin/python -m pytest -n $(JOBS) --dist loadfile
 
 test-keras3: setup-keras3
-	$(VENV3)/bin/python -m pytest -n $(JOBS) --dist loadgroup
+	$(VENV3)/bin/python -m pytest -n $(JOBS) --dist loadfile
 
 # What one stack saves the other loads, both ways at once.
 test-cross-stack: setup setup-keras3

@@ -10,9 +10,6 @@ import pytest
 from sfmlearner_tf import distribution
 from sfmlearner_tf.errors import UserError
 
-# The fixture takes long: one process has all tests of it.
-pytestmark = pytest.mark.xdist_group("distribution")
-
 
 @pytest.fixture(scope="module", params=["recommended", "scale_consistent"])
 def two_devices(request):

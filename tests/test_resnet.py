@@ -96,12 +96,12 @@ def make_batch(seed=0):
 
 
 def test_training_learns_and_keeps_statistics(tmp_path):
-    options = {"img_height": 64, "img_width": 96, "batch_size": 2, "depth_network": "resnet18"}
+    options = {"img_height": 64, "img_width": 96, "num_scales": 1, "batch_size": 2, "depth_network": "resnet18"}
     config = TrainConfig.from_preset("scale_consistent", pose_network="resnet18", learning_rate=1e-3, **options)
     learner, batch = SfMLearner(config), make_batch()
     name = "depth_net/encoder/conv1_bn/moving_mean"
     before = learner.release_variables()[name].numpy()
-    losses = [float(learner.train_step(batch)["total"]) for _ in range(6)]
+    losses = [float(learner.train_step(batch)["total"]) for _ in range(4)]
     assert losses[-1] < losses[0]
     assert np.abs(learner.release_variables()[name] - before).max() > 1e-3
     path = learner.save(str(tmp_path))

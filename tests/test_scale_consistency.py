@@ -217,8 +217,9 @@ def test_the_learner_sees_every_frame_as_target():
 
 
 def test_the_release_s_network_takes_both_directions_too():
-    config = TrainConfig(img_height=64, img_width=96, batch_size=2, both_directions=True, geometry_weight=0.1)
-    learner, batch = SfMLearner(config), random_batch()
+    options = {"img_height": 32, "img_width": 64, "batch_size": 2, "num_scales": 1}
+    config = TrainConfig(both_directions=True, geometry_weight=0.1, **options)
+    learner, batch = SfMLearner(config), random_batch(32, 64)
     first = learner.train_step(batch)
     for _ in range(3):
         last = learner.train_step(batch)

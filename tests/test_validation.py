@@ -253,6 +253,7 @@ def test_the_last_weights_are_validated(dataset_dir, tmp_path, capsys):
 
 
 @pytest.mark.usefixtures("small_depth_network")
+@pytest.mark.usefixtures("small_depth_network")
 def test_training_keeps_the_best_and_the_curves(dataset_dir, kitti_dir, tmp_path, capsys):
     options = {
         "checkpoint_dir": str(tmp_path),

@@ -46,7 +46,7 @@ class PoseNetwork(Network):
 
     def predict_intrinsics(self, features: tf.Tensor, images: tf.Tensor) -> tf.Tensor:
         """The intrinsics [B, 3, 3] from the last features [B, h, w, C], pixels of the images [B, H, W, ...] (Gordon et
-        al., ICCV 2019, section 3.3)."""
+        al., ICCV 2019)."""
         height, width = (tf.cast(side, tf.float32) for side in image_sides(images))
         raw = tf.reduce_mean(self.intrinsics_head(features), axis=[1, 2])
         focal_x, focal_y = tf.unstack(tf.nn.softplus(raw[:, :2]), axis=1)

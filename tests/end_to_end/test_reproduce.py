@@ -24,9 +24,6 @@ from sfmlearner_tf.data.synthetic_kitti import SyntheticKitti, write_dataset
 from sfmlearner_tf.networks.disp_net import DispNet
 from sfmlearner_tf.networks.pose_exp_net import PoseExpNet
 
-# The world and its first run take long: one process has all tests of them.
-pytestmark = pytest.mark.xdist_group("reproduce")
-
 TOOLS = Path(__file__).parents[2] / "tools"
 # Of the images that the networks were trained on, as config.json says; the world's are smaller.
 HEIGHT, WIDTH = 64, 96
