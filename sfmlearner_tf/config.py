@@ -6,8 +6,10 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
+from sfmlearner_tf.combinations import check_combinations
 from sfmlearner_tf.networks.registry import network_names
 from sfmlearner_tf.options import check_options, option
+from sfmlearner_tf.presets import PRESETS
 from sfmlearner_tf.watchdogs import WATCH_NAMES
 
 # The groups of options, in the order in which --help shows them.
@@ -28,31 +30,6 @@ _MAX_SIDE, _MAX_FRAMES, _MAX_BATCH, _MAX_THREADS = 8192, 99, 8192, 1024
 _MAX_INT = 2**31 - 1
 
 _release, _networks, _objective, _optimiser, _validation, _watching, _run = (partial(option, name) for name in GROUPS)
-
-# What each preset changes of the defaults, which are the release's. "recommended" learns sooner and better on the
-# generated world (docs/learning.md).
-PRESETS: dict[str, dict[str, Any]] = {
-    "release": {},
-    "recommended": {
-        "learning_rate": 0.0003,
-        "lr_decay_after": 0.75,
-        "ssim_weight": 0.85,
-        "mask_out_of_view": True,
-        "smoothness": "edge_aware",
-        "smooth_normalized": True,
-        "smooth_weight": 0.02,
-        "random_flip": True,
-        "initial_disp": 1.0,
-    },
-}
-# One scale for all frames of a video: depth that agrees from frame to frame (Bian et al., NeurIPS 2019).
-PRESETS["scale_consistent"] = {
-    **PRESETS["recommended"],
-    "pose_network": "pairnet",
-    "both_directions": True,
-    "geometry_weight": 1.0,
-    "consistency_mask": "learned",
-}
 
 
 @dataclass(frozen=True)
@@ -93,6 +70,10 @@ class TrainConfig:
     )
 
     depth_network: str = _networks("dispnet", "Depth network.", choices=network_names("depth"))
+    depth_norm: str = _networks(
+        "none", "Normalisation after each convolution of dispnet: none, or by mean and variance of each image that are "
+        "made noisy in training.", choices=("none", "randomized"),
+    )  # fmt: skip
     pose_network: str = _networks(
         "posenet", "Pose network; all but the release's see two frames at a time and have no masks.",
         choices=network_names("pose"),
@@ -113,6 +94,9 @@ class TrainConfig:
         False, "Let the pose network learn the camera's intrinsics, for recordings of an unknown camera; those of the "
         "data are not read."
     )  # fmt: skip
+    motion_field: bool = _networks(
+        False, "Let the pose network learn how things move by themselves: a translation at each pixel."
+    )
 
     num_scales: int = _objective(4, "Scales of the losses, from the finest on.", at_least=1, at_most=4)
     ssim_weight: float = _objective(
@@ -150,6 +134,23 @@ class TrainConfig:
     constant_depth_weight: float = _objective(
         0.0, "Weight of one over the variance of depth over its mean, which keeps depth from becoming constant; 1e-6 "
         "is usual.", at_least=0,
+    )  # fmt: skip
+    occlusion_aware: bool = _objective(
+        False, "Compare colours and depths only where no other frame sees anything before a point."
+    )
+    object_sparsity_weight: float = _objective(
+        0.0, "With motion_field, weight of the loss that lets few things move by themselves.", at_least=0
+    )
+    object_smooth_weight: float = _objective(
+        0.0, "With motion_field, weight of the loss that lets each of them move as a whole.", at_least=0
+    )
+    rotation_cycle_weight: float = _objective(
+        0.0, "With both_directions, weight of the loss that holds the rotations there and back to be inverse.",
+        at_least=0,
+    )  # fmt: skip
+    translation_cycle_weight: float = _objective(
+        0.0, "With both_directions, weight of the loss that holds the translations there and back to be inverse.",
+        at_least=0,
     )  # fmt: skip
     random_flip: bool = _objective(False, "Mirror each example left to right with probability 1/2.")
     sampler: str = _objective(
@@ -227,35 +228,7 @@ class TrainConfig:
 
     def __post_init__(self) -> None:
         check_options(self)
-        self._check_combinations()
-
-    def _check_combinations(self) -> None:
-        if self.sampler == "addons" and self.jit_compile:
-            raise ValueError("sampler must be 'native' with jit_compile, got 'addons': XLA cannot compile it")
-        if 0 < self.initial_disp <= self.min_disp:
-            raise ValueError(f"initial_disp must be 0 or above min_disp={self.min_disp}, got {self.initial_disp}")
-        if self.learns_masks and self.pose_network != "posenet":
-            raise ValueError(
-                f"explain_reg_weight must be 0 with pose_network={self.pose_network}, got {self.explain_reg_weight}"
-            )
-        if self.encoder_weights != "none" and "resnet50" not in (self.depth_network, self.pose_network):
-            raise ValueError(f"encoder_weights must be none without a resnet50, got {self.encoder_weights!r}")
-        if (self.anchor_weight > 0) != bool(self.anchor_checkpoint_file):
-            raise ValueError(
-                "anchor_weight must be above 0 with anchor_checkpoint_file and 0 without, got "
-                f"{self.anchor_weight} and {self.anchor_checkpoint_file!r}"
-            )
-        if self.best_metric in ("abs_rel", "translation_error") and not self.val_kitti_dir:
-            raise ValueError(f"best_metric must be total or pixel without val_kitti_dir, got {self.best_metric!r}")
-        if self.val_files and not self.val_kitti_dir:
-            raise ValueError(f"val_files must be empty without val_kitti_dir, got {self.val_files!r}")
-        if self.on_bad_example == "skip" and self.distribute == "multi_worker":
-            raise ValueError(
-                "on_bad_example must be 'stop' with distribute=multi_worker, got 'skip': the workers would leave out "
-                "different examples (check_dataset finds the damaged ones in advance)"
-            )
-        if self.overwrite and self.continue_train:
-            raise ValueError("overwrite must be false with continue_train, got true")
+        check_combinations(self)
 
     @classmethod
     def from_preset(cls, preset: str, **options: Any) -> TrainConfig:
@@ -281,7 +254,8 @@ class TrainConfig:
     @property
     def needs_source_depth(self) -> bool:
         """Whether the depth of the sources is predicted, beside the target's."""
-        return self.both_directions or self.geometry_weight > 0 or self.consistency_mask != "none"
+        compares = self.geometry_weight > 0 or self.consistency_mask != "none" or self.occlusion_aware
+        return self.both_directions or compares
 
     @property
     def starts_from_encoder_weights(self) -> bool:

@@ -129,15 +129,23 @@ def cam2pixel(points: tf.Tensor, projection: tf.Tensor) -> tuple[tf.Tensor, tf.T
     return tf.where(divisor == 0, tf.constant(math.inf, z.dtype), xy / safe), z
 
 
-def project_pixels(depth: tf.Tensor, src_T_tgt: Rigid3, intrinsics: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+def project_pixels(
+    depth: tf.Tensor, src_T_tgt: Rigid3, intrinsics: tf.Tensor, object_motion: tf.Tensor | None = None
+) -> tuple[tf.Tensor, tf.Tensor]:
     """Where the pixels of the target camera fall in the source camera (paper equation 2).
 
     Args:
         depth: [B, H, W], camera z of the target view.
         src_T_tgt: of a batch of B.
         intrinsics: [B, 3, 3] at this image size, pixels.
+        object_motion: [B, H, W, 3], by how much points move beside the camera's motion, in the source camera's frame;
+            None for not at all.
 
     Returns:
         (x, y) [B, 2, H*W], pixels of the source image, and z [B, 1, H*W], the depth there; see `cam2pixel`.
     """
+    if object_motion is not None:
+        points = src_T_tgt.transform(pixel2cam(depth, intrinsics))
+        moved = points + tf.linalg.matrix_transpose(tf.reshape(object_motion, [tf.shape(object_motion)[0], -1, 3]))
+        return cam2pixel(moved, tf.pad(intrinsics, [[0, 0], [0, 0], [0, 1]]))
     return cam2pixel(pixel2cam(depth, intrinsics), intrinsics @ src_T_tgt.matrix()[:, :3])

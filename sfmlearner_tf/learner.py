@@ -81,6 +81,7 @@ class SfMLearner:
         self._terms = make_terms(config)
         self.global_step = distribution.make_counter("global_step")
         self._lr_decay_step = distribution.make_counter("lr_decay_step", config.lr_decay_step or _NEVER)
+        self.disp_net.follow(self.global_step)
         self._min_disp = tf.Variable(config.min_disp, trainable=False, name="min_disp")
         # XLA compiles no communication: each replica compiles what comes before the losses of all are added up.
         several = tf.distribute.has_strategy()

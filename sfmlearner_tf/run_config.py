@@ -19,7 +19,16 @@ from sfmlearner_tf.errors import UserError
 CONFIG_NAME = "config.json"
 # What decides which tensors a checkpoint holds and what they mean; also explain_reg_weight where it is 0 on one side
 # only, for then only the other learns masks.
-_ARCHITECTURE = ("seq_length", "depth_network", "pose_network", "learn_intrinsics", "min_disp", "num_scales")
+_ARCHITECTURE = (
+    "seq_length",
+    "depth_network",
+    "depth_norm",
+    "pose_network",
+    "learn_intrinsics",
+    "motion_field",
+    "min_disp",
+    "num_scales",
+)
 # These change neither what is learned from here on nor in which order. Listed are those that do not matter: a new
 # option that someone forgets to list costs a needless refusal, where in a list of those that do matter it would let a
 # run change in silence.

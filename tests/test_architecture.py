@@ -13,15 +13,15 @@ import pytest
 ROOT = Path(__file__).parents[1]
 # Each layer may import those before it, never those after it; a folder's name stands for all that is in it.
 LAYERS = [
-    {"errors", "geometry", "images", "batch", "watchdogs", "stop_signals", "options"},
+    {"errors", "geometry", "images", "batch", "watchdogs", "stop_signals", "options", "presets", "combinations"},
     {"distribution", "checksums"},
     {"adam", "loss_scale"},
     {"networks.registry", "networks.motion"},
     {"config", "sampler", "checkpoint"},
     {"data", "device"},
     {"run_config", "curves", "checkpoint_folder"},
-    {"networks.layers"},
-    {"networks.depth_network", "networks.pose_network", "networks.resnet"},
+    {"networks.layers", "networks.randomized_norm"},
+    {"networks.depth_network", "networks.pose_network", "networks.resnet", "networks.motion_field"},
     {"networks.disp_net", "networks.resnet_depth", "networks.pose_exp_net", "networks.pair_network"},
     {"networks.pair_net", "networks.resnet_pose"},
     {"networks.building"},
@@ -33,7 +33,9 @@ LAYERS = [
         "losses.smoothness",
         "losses.geometry_consistency",
         "losses.constant_depth",
+        "losses.cycle",
     },
+    {"losses.object_motion"},
     {"losses.photometric"},
     {"losses.objective"},
     {"readings"},

@@ -79,7 +79,9 @@ def test_presets():
     recommended = TrainConfig.from_preset("recommended", learning_rate=0.1)
     assert recommended.learning_rate == 0.1
     assert 0 < recommended.ssim_weight <= 1
-    with pytest.raises(ValueError, match="preset must be one of release, recommended, scale_consistent, got 'x'"):
+    with pytest.raises(
+        ValueError, match="preset must be one of release, recommended, scale_consistent, free_motion, got 'x'"
+    ):
         TrainConfig.from_preset("x")
 
 

@@ -23,10 +23,8 @@ RUN_FILES = (
     "model-12.index",
     "model-12.meta",
     "model-12-replaced.index",
-    "model.best.data-00000-of-00001",
-    "model.best.index",
-    "model.latest.data-00000-of-00001",
-    "model.latest.index",
+    *(f"model.best.{kind}" for kind in ("data-00000-of-00001", "index")),
+    *(f"model.latest.{kind}" for kind in ("data-00000-of-00001", "index")),
     "model.latest-replaced.index",
     "validation.csv",
     "validation.png",
@@ -45,8 +43,7 @@ FOREIGN_FILES = (
     # That of a process that was killed; the next one takes it.
     ".lock",
     # The authors' released model, fetched into the same folder.
-    "model-190532.index",
-    "model-190532.data-00000-of-00001",
+    *(f"model-190532.{kind}" for kind in ("data-00000-of-00001", "index")),
 )
 
 
@@ -75,11 +72,15 @@ def other_value(option):
 
 def changed(name):
     """A configuration with another value of the option, and what that needs beside it."""
+    moving = {"motion_field": True, "pose_network": "pairnet"}
     companions = {
         "anchor_weight": {"anchor_checkpoint_file": "model"},
         "anchor_checkpoint_file": {"anchor_weight": 0.5},
         "encoder_weights": {"depth_network": "resnet50"},
         "val_files": {"val_kitti_dir": "kitti"},
+        "motion_field": {"pose_network": "pairnet"},
+        **{f"object_{what}_weight": moving for what in ("sparsity", "smooth")},
+        **{f"{what}_cycle_weight": {"both_directions": True} for what in ("rotation", "translation")},
     }
     option = next(option for option in fields(TrainConfig) if option.name == name)
     return TrainConfig(**{name: other_value(option), **companions.get(name, {})})
@@ -172,12 +173,16 @@ def test_a_folder_in_place_of_the_file_is_told(tmp_path):
         run_config.read(str(tmp_path))
 
 
-ARCHITECTURE = {"seq_length", "num_scales", "min_disp", "depth_network", "pose_network", "learn_intrinsics"}
+ARCHITECTURE = {
+    "seq_length", "num_scales", "min_disp", "depth_network", "depth_norm", "pose_network", "learn_intrinsics",
+    "motion_field",
+}  # fmt: skip
 OTHER = {
     "learning_rate", "beta1", "smooth_weight", "explain_reg_weight", "batch_size", "img_height", "img_width",
     "ssim_weight", "mask_out_of_view", "smoothness", "smooth_normalized", "mask_loss", "anchor_weight", "random_flip",
     "lr_decay_after", "lr_decay_factor", "precision", "seed", "both_directions", "geometry_weight", "consistency_mask",
-    "constant_depth_weight",
+    "constant_depth_weight", "occlusion_aware", "object_sparsity_weight", "object_smooth_weight",
+    "rotation_cycle_weight", "translation_cycle_weight",
 }  # fmt: skip
 
 

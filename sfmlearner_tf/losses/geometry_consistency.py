@@ -10,13 +10,17 @@ from sfmlearner_tf.losses.term import Mean
 from sfmlearner_tf.losses.view import View
 
 
-def geometry_consistency_loss(views: Sequence[View]) -> list[Mean]:
+def geometry_consistency_loss(views: Sequence[View], occlusion_aware: bool = False) -> list[Mean]:
     """The mean over what is in view of how far the depths of two frames are apart, summed over their pairs, at each
-    scale (Bian et al., equation 4)."""
+    scale (Bian et al., equation 4).
+
+    Args:
+        occlusion_aware: over what is visible, see `View.visible`, in place of what is in view.
+    """
     means = []
     for view in views:
         # A point behind the camera projects, mirrored, into the picture.
-        valid = view.in_view * tf.cast(view.z > 0, view.z.dtype)
+        valid = view.visible if occlusion_aware else view.in_view * tf.cast(view.z > 0, view.z.dtype)
         means.append(Mean.where(view.depth_mismatch, valid).summed_over(view.num_pairs))
     return means
 

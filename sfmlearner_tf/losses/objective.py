@@ -7,8 +7,10 @@ from functools import partial
 from sfmlearner_tf.config import TrainConfig
 from sfmlearner_tf.losses.anchor import anchor_loss
 from sfmlearner_tf.losses.constant_depth import constant_depth_loss
+from sfmlearner_tf.losses.cycle import rotation_cycle_loss, translation_cycle_loss
 from sfmlearner_tf.losses.explainability import explainability_loss
 from sfmlearner_tf.losses.geometry_consistency import geometry_consistency_loss
+from sfmlearner_tf.losses.object_motion import sparsity_loss, total_variation_loss
 from sfmlearner_tf.losses.photometric import photometric_loss
 from sfmlearner_tf.losses.smoothness import smoothness_loss
 from sfmlearner_tf.losses.term import Term
@@ -21,6 +23,7 @@ def make_terms(config: TrainConfig) -> list[Term]:
         ssim_weight=config.ssim_weight,
         mask_out_of_view=config.mask_out_of_view,
         consistency=config.consistency_mask,
+        occlusion_aware=config.occlusion_aware,
     )
     smoothness = partial(
         smoothness_loss, edge_aware=config.smoothness == "edge_aware", normalized=config.smooth_normalized
@@ -31,10 +34,14 @@ def make_terms(config: TrainConfig) -> list[Term]:
         Term("smooth", config.smooth_weight, smoothness),
         Term("explain", config.explain_reg_weight, explainability),
     ]
-    if config.anchor_weight:
-        terms.append(Term("anchor", config.anchor_weight, anchor_loss))
-    if config.geometry_weight:
-        terms.append(Term("geometry", config.geometry_weight, geometry_consistency_loss))
-    if config.constant_depth_weight:
-        terms.append(Term("constant_depth", config.constant_depth_weight, constant_depth_loss))
-    return terms
+    geometry = partial(geometry_consistency_loss, occlusion_aware=config.occlusion_aware)
+    further = [
+        Term("anchor", config.anchor_weight, anchor_loss),
+        Term("geometry", config.geometry_weight, geometry),
+        Term("constant_depth", config.constant_depth_weight, constant_depth_loss),
+        Term("object_sparsity", config.object_sparsity_weight, sparsity_loss),
+        Term("object_smooth", config.object_smooth_weight, total_variation_loss),
+        Term("rotation_cycle", config.rotation_cycle_weight, rotation_cycle_loss),
+        Term("translation_cycle", config.translation_cycle_weight, translation_cycle_loss),
+    ]
+    return terms + [term for term in further if term.weight]

@@ -30,7 +30,7 @@ def smoothness_loss(views: Sequence[View], edge_aware: bool = False, normalized:
 
 def roughness(disparity: tf.Tensor) -> list[tf.Tensor]:
     """Absolute second differences along xx, xy, yx and yy of a disparity [B, H, W, 1] (section 3.4)."""
-    seconds = [second for first in reversed(_differences(disparity)) for second in _differences(first)]
+    seconds = [second for first in reversed(differences(disparity)) for second in differences(first)]
     return [tf.abs(second) for second in seconds]
 
 
@@ -40,8 +40,8 @@ def edge_aware_roughness(disparity: tf.Tensor, image: tf.Tensor) -> list[tf.Tens
     Each is damped by exp(-|difference of the image in [0, 1]|), so that depth may jump where colour does (Godard et
     al., CVPR 2017, equation 3). The image [B, H, W, 3] is in [-1, 1].
     """
-    edges = [tf.reduce_mean(tf.abs(edge), axis=-1, keepdims=True) / 2 for edge in _differences(image)]
-    return [tf.abs(first) * tf.exp(-edge) for first, edge in zip(_differences(disparity), edges)]
+    edges = [tf.reduce_mean(tf.abs(edge), axis=-1, keepdims=True) / 2 for edge in differences(image)]
+    return [tf.abs(first) * tf.exp(-edge) for first, edge in zip(differences(disparity), edges)]
 
 
 def normalize_disparity(disparity: tf.Tensor) -> tf.Tensor:
@@ -49,7 +49,7 @@ def normalize_disparity(disparity: tf.Tensor) -> tf.Tensor:
     return disparity / tf.reduce_mean(disparity, axis=[1, 2], keepdims=True)
 
 
-def _differences(values: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+def differences(values: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
     """The differences of neighbours along y and x of [B, H, W, C]."""
     # tf.slice, because its gradient is a padding, several times faster than that of values[:, 1:].
     height, width = values.shape[1] - 1, values.shape[2] - 1

@@ -40,6 +40,8 @@ class View:
     mask_logits: [B, h, w, 2*N], None without masks.
     anchor: [B, h, w, 1], the disparity to hold to, None without an anchor.
     source_disparity: [N*B, h, w, 1], None where only the target's is predicted.
+    src_T_tgt: of each pair, [N*B]; the camera's motion.
+    object_motion: [N*B, h, w, 3], how points move beside it, None where nothing does.
     num_targets: frames of one example that are the target in turn, the examples of a frame together: B is then that
         many times the batch.
     extras: the batch's, at this scale.
@@ -57,6 +59,8 @@ class View:
     z: tf.Tensor
     in_view: tf.Tensor
     warped: tf.Tensor
+    src_T_tgt: Rigid3
+    object_motion: tf.Tensor | None = None
     mask_logits: tf.Tensor | None = None
     anchor: tf.Tensor | None = None
     source_disparity: tf.Tensor | None = None
@@ -78,6 +82,17 @@ class View:
         return self.num_targets * self.num_sources
 
     @cached_property
+    def sampled_depth(self) -> tf.Tensor:
+        """The sources' own depth where the target's pixels fall, [N*B, h, w, 1]; 0 where not in view.
+
+        Raises:
+            ValueError: there is no `source_disparity`.
+        """
+        if self.source_disparity is None:
+            raise ValueError("the depth of the sources is needed: expected source_disparity, found none")
+        return self.sample(1 / self.source_disparity)
+
+    @cached_property
     def depth_mismatch(self) -> tf.Tensor:
         """How far the depths of two frames are apart, [N*B, h, w, 1] in [0, 1]: |z - D| / (z + D) of a point's depth z
         in the source camera and the source's own depth D there (Bian et al., NeurIPS 2019, equation 3).
@@ -85,12 +100,20 @@ class View:
         Raises:
             ValueError: there is no `source_disparity`.
         """
-        if self.source_disparity is None:
-            raise ValueError("depth_mismatch needs source_disparity, found none")
-        sampled = self.sample(1 / self.source_disparity)
         # Behind the camera z is below 0, and z + D might be 0.
         z = tf.maximum(self.z, _LEAST_DEPTH)
-        return tf.abs(z - sampled) / (z + sampled)
+        return tf.abs(z - self.sampled_depth) / (z + self.sampled_depth)
+
+    @cached_property
+    def visible(self) -> tf.Tensor:
+        """1 where a point is in view and nothing that the source sees is before it, else 0: [N*B, h, w, 1] (Gordon et
+        al., ICCV 2019).
+
+        Raises:
+            ValueError: there is no `source_disparity`.
+        """
+        is_first = (self.z > 0) & (self.z < self.sampled_depth)
+        return tf.stop_gradient(self.in_view * tf.cast(is_first, self.in_view.dtype))
 
     @property
     def projected(self) -> tf.Tensor:
@@ -119,13 +142,15 @@ def make_views(
     num_sources = motion.poses.shape[1]
     sources = im.stack_sources(batch.sources, num_sources)
     src_T_tgt = Rigid3.from_vector(stack_poses(motion.poses))
+    fields = motion.fields if isinstance(motion, ExtendedMotion) else ()
     full_height, full_width = batch.target.shape[1:3]
     views = []
     for scale, disparity in enumerate(disparities):
         height, width = disparity.shape[1:3]
         views.append(
             _make_view(
-                src_T_tgt,
+                src_T_tgt=src_T_tgt,
+                object_motion=im.resize_area(fields[0], height, width) if fields else None,
                 scale=scale,
                 num_sources=num_sources,
                 target=im.resize_area(batch.target, height, width),
@@ -153,8 +178,10 @@ def turn_around(view: View, motion: Motion | ExtendedMotion) -> View:
         tgt_T_src = Rigid3.from_vector(stack_poses(motion.reverse_poses[0]))
     else:
         tgt_T_src = Rigid3.from_vector(stack_poses(motion.poses)).inverse()
+    fields = motion.fields[1:] if isinstance(motion, ExtendedMotion) else ()
     return _make_view(
-        tgt_T_src,
+        src_T_tgt=tgt_T_src,
+        object_motion=im.resize_area(fields[0], *view.disparity.shape[1:3]) if fields else None,
         scale=view.scale,
         num_sources=1,
         target=view.sources,
@@ -172,11 +199,12 @@ def stack_poses(poses: tf.Tensor) -> tf.Tensor:
     return tf.concat(tf.unstack(poses, axis=1), axis=0)
 
 
-def _make_view(src_T_tgt: Rigid3, **known: Any) -> View:
+def _make_view(**known: Any) -> View:
     """The view of which all is `known` but the warp."""
     disparity, num_sources = known["disparity"], known["num_sources"]
     depth = tf.tile(1 / disparity[..., 0], [num_sources, 1, 1])
-    coords, z = project_pixels(depth, src_T_tgt, tf.tile(known["intrinsics"], [num_sources, 1, 1]))
+    intrinsics = tf.tile(known["intrinsics"], [num_sources, 1, 1])
+    coords, z = project_pixels(depth, known["src_T_tgt"], intrinsics, known["object_motion"])
     x, y = (tf.reshape(row, tf.shape(depth)) for row in tf.unstack(coords, axis=1))
     warped, in_view = sampler.sample(known["sources"], x, y, known["kernel"])
     z = tf.reshape(z, tf.concat([tf.shape(depth), [1]], axis=0))

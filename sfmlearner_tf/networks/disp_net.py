@@ -23,16 +23,15 @@ class DispNet(DepthNetwork):
         seed: decides the initial weights.
         min_disp: the smallest disparity, so 1/min_disp is the largest depth.
         name: the release's variable scope.
-        kwargs: Keras's own, such as `dtype="mixed_bfloat16"`.
+        kwargs: `norm`, see `DepthNetwork`, and Keras's own, such as `dtype="mixed_bfloat16"`.
     """
 
     def __init__(self, seed: int = 8964, min_disp: float = MIN_DISP, name: str = "depth_net", **kwargs: Any) -> None:
         super().__init__(seed, min_disp, name, **kwargs)
-        self.encoder: list[tuple[keras.layers.Layer, keras.layers.Layer]] = []
         in_channels = 3
         for i, (filters, size) in enumerate(_ENCODER, start=1):
-            strided = self.conv(f"cnv{i}", in_channels, filters, size, 2)
-            self.encoder.append((strided, self.conv(f"cnv{i}b", filters, filters, size)))
+            self.conv(f"cnv{i}", in_channels, filters, size, 2)
+            self.conv(f"cnv{i}b", filters, filters, size)
             in_channels = filters
         self.add_decoder([filters for filters, _ in _ENCODER], _DECODER)
 
@@ -41,7 +40,7 @@ class DispNet(DepthNetwork):
 
         Args:
             images: [B, H, W, 3] in [-1, 1]; sides of at least 32.
-            training: without effect; for networks that differ in training.
+            training: whether the normalisation, if any, is randomised.
 
         Returns:
             4 of [B, ceil(H/2^s), ceil(W/2^s), 1] for s = 0..3, in [min_disp, 10 + min_disp]; depth is
@@ -52,6 +51,7 @@ class DispNet(DepthNetwork):
         """
         check_images("images", images, 3)
         skips = [tf.cast(images, self.compute_dtype)]
-        for strided, plain in self.encoder:
-            skips.append(plain(strided(skips[-1])))
-        return self.decode(skips)
+        for i in range(1, len(_ENCODER) + 1):
+            strided = self.apply(f"cnv{i}", skips[-1], training)
+            skips.append(self.apply(f"cnv{i}b", strided, training))
+        return self.decode(skips, training)

@@ -39,14 +39,24 @@ class Network(keras.Model):
         self.named_layers: dict[str, keras.layers.Layer] = {}
         self._in_channels: dict[str, int] = {}
 
-    def conv(self, name: str, in_channels: int, filters: int, size: int, stride: int = 1) -> keras.layers.Layer:
-        """A convolution with ReLU, which the release calls `name`, such as "pose/cnv6"."""
-        return self._add_conv(name, in_channels, filters, size, stride, "relu", self.dtype_policy)
+    def conv(
+        self,
+        name: str,
+        in_channels: int,
+        filters: int,
+        size: int,
+        stride: int = 1,
+        activation: str | None = "relu",
+    ) -> keras.layers.Layer:
+        """A convolution, which the release calls `name`, such as "pose/cnv6"."""
+        return self._add_conv(name, in_channels, filters, size, stride, activation, self.dtype_policy)
 
-    def upconv(self, name: str, in_channels: int, filters: int, size: int) -> keras.layers.Layer:
-        """A transposed convolution with ReLU that doubles the image's sides."""
+    def upconv(
+        self, name: str, in_channels: int, filters: int, size: int, activation: str | None = "relu"
+    ) -> keras.layers.Layer:
+        """A transposed convolution that doubles the image's sides."""
         layer = keras.layers.Conv2DTranspose(
-            filters, size, 2, "same", activation="relu", dtype=self.dtype_policy, **self.name_and_seed(name)
+            filters, size, 2, "same", activation=activation, dtype=self.dtype_policy, **self.name_and_seed(name)
         )
         return self.add(name, layer, in_channels)
 
@@ -83,6 +93,9 @@ class Network(keras.Model):
             for name, layer in self.named_layers.items()
             for variable in layer.variables
         }
+
+    def follow(self, step: tf.Variable) -> None:
+        """Lets layers that depend on the step of the training know it."""
 
     def for_inference(self) -> Network:
         """The network without the parts that only training needs; it may share weights or copy them."""

@@ -26,9 +26,12 @@ class ExtendedMotion(NamedTuple):
     reverse_poses: ([B, N, 6],), from each source to the target, of a network that sees each pair of frames in both
         orders, else ().
     intrinsics: ([B, 3, 3],), pixels of the images, of a network that learns them, else ().
+    fields: of a network that learns them, how points of the target move beside the camera's motion, in the unit of its
+        translation: [N*B, H, W, 3], all of a source together; with reverse_poses also those of the sources; else ().
     """
 
     poses: tf.Tensor
     mask_logits: tuple[tf.Tensor, ...]
     reverse_poses: tuple[tf.Tensor, ...] = ()
     intrinsics: tuple[tf.Tensor, ...] = ()
+    fields: tuple[tf.Tensor, ...] = ()

@@ -27,10 +27,10 @@ class PairNet(PairNetwork):
             self.encoder.append(self.conv(f"cnv{i}", in_channels, filters, size, 2))
             in_channels = filters
         self.encoder += [self.conv(f"pose/cnv{i}", in_channels, 256, 3, 2) for i in (6, 7)]
-        self.add_heads(256, 6)
+        self.add_decoders([filters for filters, _ in ENCODER] + [256, 256])
 
-    def encode_pairs(self, pairs: tf.Tensor, training: bool | None) -> tf.Tensor:
-        features = pairs
+    def encode_pairs(self, pairs: tf.Tensor, training: bool | None) -> list[tf.Tensor]:
+        features = [pairs]
         for layer in self.encoder:
-            features = layer(features)
-        return features
+            features.append(layer(features[-1]))
+        return features[1:]

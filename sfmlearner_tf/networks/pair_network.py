@@ -3,6 +3,7 @@ section 3.2)."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import tensorflow as tf
@@ -11,6 +12,7 @@ from sfmlearner_tf import run_config
 from sfmlearner_tf.images import stack_sources
 from sfmlearner_tf.networks.layers import check_images
 from sfmlearner_tf.networks.motion import ExtendedMotion, Motion
+from sfmlearner_tf.networks.motion_field import MotionFieldDecoder
 from sfmlearner_tf.networks.pose_network import POSE_SCALING, PoseNetwork
 
 if TYPE_CHECKING:
@@ -24,6 +26,7 @@ class PairNetwork(PoseNetwork):
 
     Args:
         both_orders: whether to predict the motion from each source to the target, too.
+        motion_field: whether to predict the motion of what moves by itself, see `MotionFieldDecoder`.
         num_sources, seed, name: see `PoseNetwork`.
         kwargs: `learn_intrinsics`, see there, and Keras's own.
     """
@@ -34,14 +37,22 @@ class PairNetwork(PoseNetwork):
         both_orders: bool = False,
         seed: int = 8964,
         name: str = "pose_exp_net",
+        motion_field: bool = False,
         **kwargs: Any,
     ) -> None:
         super().__init__(num_sources, seed, name, **kwargs)
         self.both_orders = both_orders
+        self.motion_field = motion_field
 
-    def encode_pairs(self, pairs: tf.Tensor, training: bool | None) -> tf.Tensor:
-        """The last features [B, h, w, C] of two frames [B, H, W, 6] in [-1, 1]; the heads make the motion from the
-        first to the second of them, guessed at several positions of the image."""
+    def add_decoders(self, channels: Sequence[int]) -> None:
+        """Adds what makes motion of the features that `encode_pairs` gives; `channels`: theirs."""
+        self.add_heads(channels[-1], 6)
+        if self.motion_field:
+            self.field_decoder = MotionFieldDecoder(self, [6, *channels])
+
+    def encode_pairs(self, pairs: tf.Tensor, training: bool | None) -> list[tf.Tensor]:
+        """Features [B, h, w, C] of two frames [B, H, W, 6] in [-1, 1], at ever fewer pixels; of the last the heads make
+        the motion from the first frame to the second, guessed at several positions of the image."""
         raise NotImplementedError
 
     def call(self, target: tf.Tensor, sources: tf.Tensor, training: bool | None = None) -> Motion | ExtendedMotion:
@@ -53,7 +64,7 @@ class PairNetwork(PoseNetwork):
             training: for networks that differ in training.
 
         Returns:
-            A `Motion`, with both_orders or learn_intrinsics an `ExtendedMotion`.
+            A `Motion`, with both_orders, learn_intrinsics or motion_field an `ExtendedMotion`.
 
         Raises:
             ValueError: images of another shape.
@@ -65,28 +76,34 @@ class PairNetwork(PoseNetwork):
         orders = [tf.concat([targets, sources], axis=-1)]
         if self.both_orders:
             orders.append(tf.concat([sources, targets], axis=-1))
-        features = self.encode_pairs(tf.concat(orders, axis=0), training)
-        found = POSE_SCALING * tf.reduce_mean(self.pose_head(features), axis=[1, 2])
-        poses, *reverse = (self._by_example(part) for part in tf.split(found, len(orders)))
-        if not (self.both_orders or self.learn_intrinsics):
+        pairs = tf.concat(orders, axis=0)
+        features = self.encode_pairs(pairs, training)
+        raw = tf.reduce_mean(self.pose_head(features[-1]), axis=[1, 2])
+        poses, *reverse = (self._by_example(part) for part in tf.split(POSE_SCALING * raw, len(orders)))
+        if not (self.both_orders or self.learn_intrinsics or self.motion_field):
             return Motion(poses)
         intrinsics: tuple[tf.Tensor, ...] = ()
         if self.learn_intrinsics:
             # One camera took all frames of an example.
-            of_pairs = tf.split(self.predict_intrinsics(features, target), len(orders) * self.num_sources)
+            of_pairs = tf.split(self.predict_intrinsics(features[-1], target), len(orders) * self.num_sources)
             intrinsics = (tf.add_n(of_pairs) / len(of_pairs),)
-        return ExtendedMotion(poses, (), tuple(reverse), intrinsics)
+        fields: tuple[tf.Tensor, ...] = ()
+        if self.motion_field:
+            field = POSE_SCALING * self.field_decoder.decode([pairs, *features], raw[:, :3])
+            fields = tuple(tf.split(field, len(orders)))
+        return ExtendedMotion(poses, (), tuple(reverse), intrinsics, fields)
 
     def _by_example(self, stacked: tf.Tensor) -> tf.Tensor:
         """[N*B, 6], all of a source together, to [B, N, 6]."""
         return tf.stack(tf.split(stacked, self.num_sources), axis=1)
 
     def for_inference(self) -> Self:
-        """The network in one order."""
-        return self._copy(both_orders=False) if self.both_orders else self
+        """The network in one order, without a motion field."""
+        is_plain = not (self.both_orders or self.motion_field)
+        return self if is_plain else self._copy(both_orders=False, motion_field=False)
 
     def get_config(self) -> dict[str, Any]:
-        return {**super().get_config(), "both_orders": self.both_orders}
+        return {**super().get_config(), "both_orders": self.both_orders, "motion_field": self.motion_field}
 
     @classmethod
     def from_train_config(cls, config: TrainConfig) -> Self:
@@ -94,6 +111,7 @@ class PairNetwork(PoseNetwork):
             config.num_sources,
             config.both_directions,
             config.seed,
+            motion_field=config.motion_field,
             learn_intrinsics=config.learn_intrinsics,
             dtype=config.dtype_policy,
         )

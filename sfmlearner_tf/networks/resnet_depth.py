@@ -34,7 +34,7 @@ class ResNetDepth(ResNetNetwork, DepthNetwork):
         """
         check_images("images", images, 3)
         images = tf.cast(images, self.compute_dtype)
-        return self.decode([images, *self.encoder.encode(images, training)])
+        return self.decode([images, *self.encoder.encode(images, training)], training)
 
 
 @keras.saving.register_keras_serializable("sfmlearner_tf")

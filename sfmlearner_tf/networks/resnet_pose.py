@@ -19,10 +19,11 @@ class ResNetPose(ResNetNetwork, PairNetwork):
         self.encoder = ResNetEncoder(self, self.LAYERS, 6)
         self.squeeze = self.conv("pose/squeeze", self.encoder.channels[-1], 256, 1)
         self.hidden = self.conv("pose/hidden", 256, 256, 3)
-        self.add_heads(256, 6)
+        self.add_decoders([*self.encoder.channels[:-1], 256])
 
-    def encode_pairs(self, pairs: tf.Tensor, training: bool | None) -> tf.Tensor:
-        return self.hidden(self.squeeze(self.encoder.encode(pairs, training)[-1]))
+    def encode_pairs(self, pairs: tf.Tensor, training: bool | None) -> list[tf.Tensor]:
+        *features, last = self.encoder.encode(pairs, training)
+        return [*features, self.hidden(self.squeeze(last))]
 
 
 @keras.saving.register_keras_serializable("sfmlearner_tf")
