@@ -17,7 +17,8 @@ FEATURES = np.random.RandomState(0).normal(2, 3, (2, 5, 7, 4)).astype(np.float32
 def make_norm(step=None, seed=1):
     norm = RandomizedNorm(seed)
     norm.build(FEATURES.shape)
-    norm.step = None if step is None else tf.Variable(step, dtype=tf.int64)
+    if step is not None:
+        norm.follow(tf.Variable(step, dtype=tf.int64, trainable=False))
     return norm
 
 
@@ -82,7 +83,7 @@ def test_gradient_equals_finite_differences():
 def test_dispnet_with_it_trains_is_saved_and_found_again(tmp_path):
     config = TrainConfig(img_height=32, img_width=64, num_scales=1, depth_norm="randomized")
     learner = SfMLearner(config)
-    names = [name for name in learner.release_variables() if "/norm/" in name]
+    names = [name for name in learner.disp_net.release_variables() if "/norm/" in name]
     # One after each of 14 convolutions of the encoder and of 14 of the decoder.
     assert len(names) == 2 * 28
     images = np.random.RandomState(0).randint(0, 256, (1, 32, 64, 9)).astype(np.uint8)

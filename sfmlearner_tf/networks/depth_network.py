@@ -55,7 +55,7 @@ class DepthNetwork(Network):
         """Lets what depends on the training step know it."""
         for layer in self.named_layers.values():
             if isinstance(layer, RandomizedNorm):
-                layer.step = step
+                layer.follow(step)
 
     def apply(self, name: str, features: tf.Tensor, training: bool | None) -> tf.Tensor:
         """What the layer called `name` makes of the features, normalised where the network does so."""

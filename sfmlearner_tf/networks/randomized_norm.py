@@ -3,6 +3,7 @@ Wild")."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import keras
@@ -24,14 +25,17 @@ class RandomizedNorm(keras.layers.Layer):
     Args:
         seed: of the noise, which follows from it and the step alone.
         kwargs: Keras's own.
-
-    step: the variable that counts the steps; without it, as in use, there is no noise.
     """
 
     def __init__(self, seed: int, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.seed = seed
-        self.step: tf.Variable | None = None
+        self._find_step: Callable[[], tf.Variable] | None = None
+
+    def follow(self, step: tf.Variable) -> None:
+        """Names the variable that counts the steps of the training; until then there is no noise."""
+        # Within a function, for Keras would take it for a weight of the layer.
+        self._find_step = lambda: step
 
     def build(self, input_shape: Any) -> None:
         self.gamma = self.add_weight(name="gamma", shape=(input_shape[-1],), initializer="ones")
@@ -42,8 +46,8 @@ class RandomizedNorm(keras.layers.Layer):
         # In float32, whatever the network computes in.
         features = tf.cast(inputs, tf.float32)
         mean, variance = tf.nn.moments(features, axes=[1, 2], keepdims=True)
-        if training and self.step is not None:
-            noise = self._draw(tf.cast(self.step, tf.int64), features.shape[-1])
+        if training and self._find_step:
+            noise = self._draw(tf.cast(self._find_step(), tf.int64), features.shape[-1])
             mean, variance = mean * (1 + noise[0]), variance * (1 + noise[1])
         gamma, beta = tf.cast(self.gamma, tf.float32), tf.cast(self.beta, tf.float32)
         normalized = gamma * (features - mean) / tf.sqrt(variance + _EPSILON) + beta
