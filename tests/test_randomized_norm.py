@@ -98,10 +98,10 @@ def test_dispnet_with_it_trains_is_saved_and_found_again(tmp_path):
     after = learner.predict_depth(images[..., :3]).numpy()
     assert np.abs(after - before).max() > 1e-6
     network = load_network(learner.save(str(tmp_path)), "depth")
-    np.testing.assert_allclose(1 / network(images[..., :3] / 127.5 - 1)[0], after, rtol=1e-5)
+    np.testing.assert_allclose(1 / network(images[..., :3] / 127.5 - 1)[0], after, rtol=1e-3)
     learner.disp_net.save(tmp_path / "depth.keras")
     loaded = keras.models.load_model(tmp_path / "depth.keras", custom_objects={"DispNet": DispNet})
-    np.testing.assert_allclose(1 / loaded(images[..., :3] / 127.5 - 1)[0], after, rtol=1e-5)
+    np.testing.assert_allclose(1 / loaded(images[..., :3] / 127.5 - 1)[0], after, rtol=1e-3)
 
 
 def test_other_networks_have_their_own():
