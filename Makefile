@@ -5,10 +5,11 @@ VENV3 := .venv-keras3
 # Processes that run the tests, each whole files: what is made once for a file is made once.
 JOBS ?= 2
 
-.PHONY: setup setup-keras3 test test-keras3 test-cross-stack demo reproduce-demo lint fuzz mutants kill-resume endurance bench clean
+.PHONY: setup setup-keras3 setup-lint test test-keras3 test-cross-stack demo reproduce-demo lint fuzz mutants kill-resume endurance bench clean
 
 setup: $(VENV)/.installed
 setup-keras3: $(VENV3)/.installed
+setup-lint: $(VENV)/.lint-installed
 
 $(VENV)/.installed: requirements.txt setup.py
 	$(PYTHON) -m venv $(VENV)
@@ -22,6 +23,10 @@ $(VENV3)/.installed: requirements-keras3.txt setup.py
 	$(VENV3)/bin/python -m pip install --quiet --upgrade pip
 	$(VENV3)/bin/python -m pip install --quiet -r requirements-keras3.txt pytest pytest-xdist hypothesis setuptools wheel imageio-ffmpeg scikit-image tf2onnx onnxruntime
 	$(VENV3)/bin/python -m pip install --quiet --no-deps -e .
+	touch $@
+
+$(VENV)/.lint-installed: $(VENV)/.installed
+	$(VENV)/bin/python -m pip install --quiet -e '.[lint]'
 	touch $@
 
 test: setup
@@ -51,8 +56,7 @@ reproduce-demo: demo
 		--test_file_list=demo/world/kitti_raw/test_files.txt --seq_length=3 --img_height=64 --img_width=208 \
 		--output_dir=demo/reproduce
 
-lint: setup
-	$(VENV)/bin/python -m pip install --quiet -e '.[lint]'
+lint: setup-lint
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/mypy
