@@ -24,7 +24,7 @@ from sfmlearner_tf.learner import SfMLearner
 from sfmlearner_tf.networks.building import load_network, load_pose_network
 from sfmlearner_tf.networks.layers import Network
 
-# Largest relative difference from the networks that is rounding.
+# Largest relative difference from the release's networks that is rounding; of others see `Network.rounding`.
 SAVED_MODEL_BOUND = 1e-5
 # All that an export may hold, the latter beside a saved_model.pb: a folder with anything else is never replaced.
 _FILES = re.compile(r"SHA256SUMS|saved_model\.pb|(depth|pose)(_(float32|float16|int8)\.tflite|\.onnx)")
@@ -126,7 +126,8 @@ def write_saved_model(networks: Exportable, folder: str) -> list[ExportedFunctio
     def load(name: str) -> Callable[..., Mapping[str, Any]]:
         return tf.saved_model.load(folder).signatures[name]
 
-    return [ExportedFunction("saved_model.pb", name, SAVED_MODEL_BOUND, partial(load, name)) for name in functions]
+    bounds = {name: SAVED_MODEL_BOUND * network.rounding for name, network in networks.networks.items()}
+    return [ExportedFunction("saved_model.pb", name, bounds[name], partial(load, name)) for name in functions]
 
 
 def _forget_uuid(path: str) -> None:

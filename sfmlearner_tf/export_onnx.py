@@ -35,7 +35,8 @@ def write_onnx(networks: Exportable, folder: str) -> list[ExportedFunction]:
         path = os.path.join(folder, f"{name}.onnx")
         function = make_function(networks, name, any_size=False)
         tf2onnx.convert.from_function(function, function.input_signature, opset=_OPSET, output_path=path)
-        exported.append(ExportedFunction(os.path.basename(path), name, BOUND, partial(load_onnx, path)))
+        bound = BOUND * networks.networks[name].rounding
+        exported.append(ExportedFunction(os.path.basename(path), name, bound, partial(load_onnx, path)))
     return exported
 
 

@@ -54,10 +54,10 @@ def write_tflite(
         path = os.path.join(folder, f"{name}_{precision}.tflite")
         with open(path, "wb") as file:
             file.write(content)
-        median = precision == "int8"
-        exported.append(
-            ExportedFunction(os.path.basename(path), name, BOUNDS[precision], partial(load_tflite, path), median)
-        )
+        median, bound = precision == "int8", BOUNDS[precision]
+        if precision == "float32":  # in the others it is not rounding that counts
+            bound *= networks.networks[name].rounding
+        exported.append(ExportedFunction(os.path.basename(path), name, bound, partial(load_tflite, path), median))
     return exported
 
 

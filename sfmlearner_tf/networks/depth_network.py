@@ -51,6 +51,11 @@ class DepthNetwork(Network):
         self.min_disp = min_disp
         self.norm = norm
 
+    @property
+    def rounding(self) -> float:
+        # Of few pixels that are almost alike the deviation is small, and is divided by.
+        return 1.0 if self.norm == "none" else 10.0
+
     def follow(self, step: tf.Variable) -> None:
         """Lets what depends on the training step know it."""
         for layer in self.named_layers.values():

@@ -94,6 +94,11 @@ class Network(keras.Model):
             for variable in layer.variables
         }
 
+    @property
+    def rounding(self) -> float:
+        """How many times as far as the release's networks' its outputs may be apart from rounding alone."""
+        return 1.0
+
     def follow(self, step: tf.Variable) -> None:
         """Lets layers that depend on the step of the training know it."""
 
