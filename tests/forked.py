@@ -97,6 +97,24 @@ def run_forked(*arguments: str, cwd: Path | None = None) -> subprocess.Completed
     return subprocess.CompletedProcess(arguments, process.returncode, *printed)
 
 
+# A command, whose module is to be filled in, that prints "asked for" when it leaves memory of a GPU to others. It must
+# ask before TensorFlow computes anything: later it would be an error.
+ASKS_FOR_MEMORY_FIRST = """
+import tensorflow as tf
+from sfmlearner_tf import device
+from sfmlearner_tf.tools import {tool}
+
+def allow():
+    # Like a GPU's memory, the parts of the CPU can be settled only before anything is computed.
+    cpu = tf.config.list_physical_devices("CPU")[0]
+    tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
+    print("asked for")
+
+device.allow_memory_growth = allow
+{tool}.cli()
+"""
+
+
 def _run(
     arguments: tuple[str, ...],
     cwd: Path | None,

@@ -10,30 +10,13 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
-from forked import run_forked
+from forked import ASKS_FOR_MEMORY_FIRST, run_forked
 from sfmlearner_tf import TrainConfig, export_tflite, run_config
 from sfmlearner_tf.checkpoint_folder import CheckpointFolder
 from sfmlearner_tf.networks.pose_exp_net import PoseExpNet
 
 TOOL = Path(__file__).parents[2] / "tools" / "export_saved_model.py"
 SIZE = ("--img_height=32", "--img_width=64")
-
-
-# The command; that it leaves a GPU's memory to others is asked for before TensorFlow computes anything.
-ASKS_FOR_MEMORY_FIRST = """
-import tensorflow as tf
-from sfmlearner_tf import device
-from sfmlearner_tf.tools import export_saved_model
-
-def allow():
-    # Like a GPU's memory, the parts of the CPU can be settled only before anything is computed.
-    cpu = tf.config.list_physical_devices("CPU")[0]
-    tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
-    print("asked for")
-
-device.allow_memory_growth = allow
-export_saved_model.cli()
-"""
 
 
 @pytest.fixture(scope="module")
@@ -68,7 +51,7 @@ def test_writes_and_verifies_what_the_checkpoint_has(ckpt_file, tmp_path):
         f"--calibration_images={pictures}",
         "--verify",
         *SIZE,
-        how=("-c", ASKS_FOR_MEMORY_FIRST),
+        how=("-c", ASKS_FOR_MEMORY_FIRST.format(tool="export_saved_model")),
     )
     assert done.returncode == 0, done.stderr
     asked, first, *lines = done.stdout.splitlines()

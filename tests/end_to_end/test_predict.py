@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from forked import ForkedCommand, run_forked
+from forked import ASKS_FOR_MEMORY_FIRST, ForkedCommand, run_forked
 from kitti_eval.pose_files import read_tum
 from kitti_eval.resize import resize_bilinear
 from kitti_eval.trajectory import predicted_vectors_to_poses
@@ -233,20 +233,7 @@ def test_ctrl_c_keeps_what_is_done(tiny_model, images, tmp_path):
 
 def test_memory_of_the_gpu_is_left_to_others_and_any_name_has_its_prediction(tiny_model, images, tmp_path):
     """It is asked for before TensorFlow computes anything; later would be an error."""
-    code = """
-import tensorflow as tf
-from sfmlearner_tf import device
-from sfmlearner_tf.tools import predict
-
-def allow():
-    # Like a GPU's memory, the parts of the CPU can be settled only before anything is computed.
-    cpu = tf.config.list_physical_devices("CPU")[0]
-    tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
-    print("asked for")
-
-device.allow_memory_growth = allow
-predict.cli()
-"""
+    code = ASKS_FOR_MEMORY_FIRST.format(tool="predict")
     flags = (f"--input={images}", f"--output_dir={tmp_path / 'out'}", f"--saved_model={tiny_model}", "--output=npy")
     (images / "0.png").rename(os.fsdecode(os.fsencode(images) + b"/\xff\xfe.png"))
     done = run_forked("-c", code, *flags)

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from forked import run_forked
+from forked import ASKS_FOR_MEMORY_FIRST, run_forked
 from kitti_eval.locks import lock_folder
 from kitti_eval.pose_files import read_tum
 from kitti_eval.trajectory import predicted_vectors_to_poses
@@ -218,20 +218,7 @@ def test_depth_images_have_the_size_that_is_asked_for_or_the_release_s(world):
 
 def test_depth_images_have_the_size_of_the_training_and_leave_memory_of_the_gpu_to_it(world):
     """That is asked for before TensorFlow computes anything; later would be an error."""
-    code = """
-import tensorflow as tf
-from sfmlearner_tf import device
-from sfmlearner_tf.tools import test_kitti_depth
-
-def allow():
-    # Like a GPU's memory, the parts of the CPU can be settled only before anything is computed.
-    cpu = tf.config.list_physical_devices("CPU")[0]
-    tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
-    print("asked for")
-
-device.allow_memory_growth = allow
-test_kitti_depth.cli()
-"""
+    code = ASKS_FOR_MEMORY_FIRST.format(tool="test_kitti_depth")
     done = run_forked("-c", code, *depth_flags(world, "run/model-5"))
     assert done.returncode == 0, done.stderr
     assert done.stdout.startswith("asked for\n")
