@@ -19,7 +19,7 @@ import numpy as np
 from absl import flags
 
 from kitti_eval import command
-from kitti_eval.depth_metrics import compute_median_scale
+from kitti_eval.depth_metrics import scale_and_clip
 from sfmlearner_tf.data.synthetic_traffic import LANES
 from sfmlearner_tf.tools import demo_world, held_out
 
@@ -41,8 +41,9 @@ def main() -> None:
         errors: dict[str, list[np.ndarray]] = defaultdict(list)
         predictor = prediction.load_depth_predictor(ckpt_file, demo_world.HEIGHT, demo_world.WIDTH)
         for drive, images in paths.items():
+            kinds = {int(row["car"]): row["kind"] for row in csv.DictReader((drive / "objects.csv").open())}
             for frame, depth in enumerate(prediction.predict_depths(predictor, images, 8)):
-                for kind, found in measure(drive, frame, depth).items():
+                for kind, found in measure(drive, frame, depth, kinds).items():
                     errors[kind].append(found)
         cells = [f"{np.concatenate(errors[kind]).mean():.4f}" for kind in KINDS]
         print(f"| {ckpt_file} | {' | '.join(cells)} |", flush=True)
@@ -65,20 +66,19 @@ def render(folder: Path) -> list[Path]:
     return demo_world.split_drives(folder / "kitti_raw")[1]
 
 
-def measure(drive: Path, frame: int, depth: np.ndarray) -> dict[str, np.ndarray]:
-    """The relative errors of the pixels of each kind."""
+def measure(drive: Path, frame: int, depth: np.ndarray, kinds: dict[int, str]) -> dict[str, np.ndarray]:
+    """The relative errors of the pixels of each kind; `kinds`: those of the cars by their numbers."""
     name = f"{frame:010d}.png"
     truth = held_out.read_depth(drive / "proj_depth" / "groundtruth" / "image_02" / name)
-    cars = imageio.imread(drive / "objects_02" / "data" / name)
+    cars = np.asarray(imageio.imread(drive / "objects_02" / "data" / name))
     valid = (truth > held_out.MIN_DEPTH_M) & (truth < held_out.MAX_DEPTH_M)
-    scaled = depth * compute_median_scale(truth[valid], depth[valid])
-    scaled = np.clip(scaled, held_out.MIN_DEPTH_M, held_out.MAX_DEPTH_M)
-    errors = np.abs(scaled - truth) / np.where(valid, truth, 1)
-    kinds = {int(row["car"]): row["kind"] for row in csv.DictReader((drive / "objects.csv").open())}
+    truth, cars = truth[valid], cars[valid]
+    limits = {"min_depth_m": held_out.MIN_DEPTH_M, "max_depth_m": held_out.MAX_DEPTH_M}
+    errors = np.abs(scale_and_clip(truth, depth[valid], **limits) - truth) / truth
     lanes = {
         lane.kind: np.isin(cars, [number for number, kind in kinds.items() if kind == lane.kind]) for lane in LANES
     }
-    return {kind: errors[valid & where] for kind, where in {"still": cars == 0, "moving": cars > 0, **lanes}.items()}
+    return {kind: errors[where] for kind, where in {"still": cars == 0, "moving": cars > 0, **lanes}.items()}
 
 
 if __name__ == "__main__":

@@ -28,7 +28,7 @@ def main(preset: str, jit_compile: str, network: str = "") -> None:
         small_train.use_small_network(pytest.MonkeyPatch())
     cpu = tf.config.list_physical_devices("CPU")[0]
     tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
-    size = {"batch_size": 4, "img_height": 64, "img_width": 96, "num_scales": 1}
+    size = {"batch_size": 4, "img_height": 64, "img_width": 96, "num_scales": 2}
     masks = {} if preset == "scale_consistent" else {"explain_reg_weight": 0.2}
     config = TrainConfig.from_preset(preset, jit_compile=jit_compile == "true", **masks, **size)
     workers = distribution.join("mirrored", config.batch_size)

@@ -106,15 +106,8 @@ class PairNetwork(PoseNetwork):
         return {**super().get_config(), "both_orders": self.both_orders, "motion_field": self.motion_field}
 
     @classmethod
-    def from_train_config(cls, config: TrainConfig) -> Self:
-        return cls(
-            config.num_sources,
-            config.both_directions,
-            config.seed,
-            motion_field=config.motion_field,
-            learn_intrinsics=config.learn_intrinsics,
-            dtype=config.dtype_policy,
-        )
+    def options_of_run(cls, config: TrainConfig) -> dict[str, Any]:
+        return {"both_orders": config.both_directions, "motion_field": config.motion_field}
 
     @classmethod
     def options_of_checkpoint(cls, path: str) -> dict[str, Any]:

@@ -116,14 +116,8 @@ class PoseExpNet(PoseNetwork):
         return {**super().get_config(), "predict_masks": self.predict_masks}
 
     @classmethod
-    def from_train_config(cls, config: TrainConfig) -> PoseExpNet:
-        return cls(
-            config.num_sources,
-            config.learns_masks,
-            config.seed,
-            learn_intrinsics=config.learn_intrinsics,
-            dtype=config.dtype_policy,
-        )
+    def options_of_run(cls, config: TrainConfig) -> dict[str, Any]:
+        return {"predict_masks": config.learns_masks}
 
     @classmethod
     def options_of_checkpoint(cls, path: str) -> dict[str, Any]:

@@ -12,6 +12,8 @@ from sfmlearner_tf.networks.layers import Network, image_sides
 if TYPE_CHECKING:
     from typing_extensions import Self
 
+    from sfmlearner_tf.config import TrainConfig
+
 # A pose network's raw output is scaled, so that training starts from almost no motion.
 POSE_SCALING = 0.01
 _INTRINSICS_HEAD = "pose/intrinsics"
@@ -61,6 +63,21 @@ class PoseNetwork(Network):
             "num_sources": self.num_sources,
             "learn_intrinsics": self.learn_intrinsics,
         }
+
+    @classmethod
+    def from_train_config(cls, config: TrainConfig) -> Self:
+        return cls(
+            num_sources=config.num_sources,
+            seed=config.seed,
+            learn_intrinsics=config.learn_intrinsics,
+            dtype=config.dtype_policy,
+            **cls.options_of_run(config),
+        )
+
+    @classmethod
+    def options_of_run(cls, config: TrainConfig) -> dict[str, Any]:
+        """The arguments of the constructor, beyond those of all pose networks, that a training run asks for."""
+        return {}
 
     @classmethod
     def options_of_checkpoint(cls, path: str) -> dict[str, Any]:
