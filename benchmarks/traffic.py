@@ -20,6 +20,7 @@ from absl import flags
 
 from kitti_eval import command
 from kitti_eval.depth_metrics import scale_and_clip
+from sfmlearner_tf.data.synthetic_kitti import mask_path
 from sfmlearner_tf.data.synthetic_traffic import LANES
 from sfmlearner_tf.tools import demo_world, held_out
 
@@ -70,7 +71,7 @@ def measure(drive: Path, frame: int, depth: np.ndarray, kinds: dict[int, str]) -
     """The relative errors of the pixels of each kind; `kinds`: those of the cars by their numbers."""
     name = f"{frame:010d}.png"
     truth = held_out.read_depth(drive / "proj_depth" / "groundtruth" / "image_02" / name)
-    cars = np.asarray(imageio.imread(drive / "objects_02" / "data" / name))
+    cars = np.asarray(imageio.imread(mask_path(_OUTPUT_DIR.value, str(drive / "image_02" / "data" / name))))
     valid = (truth > held_out.MIN_DEPTH_M) & (truth < held_out.MAX_DEPTH_M)
     truth, cars = truth[valid], cars[valid]
     limits = {"min_depth_m": held_out.MIN_DEPTH_M, "max_depth_m": held_out.MAX_DEPTH_M}

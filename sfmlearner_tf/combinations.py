@@ -9,6 +9,7 @@ if TYPE_CHECKING:
 
 # What options say nothing without others.
 _NEEDED = {
+    "object_masks": "motion_field",
     "object_sparsity_weight": "motion_field",
     "object_smooth_weight": "motion_field",
     "rotation_cycle_weight": "both_directions",
@@ -34,7 +35,8 @@ def check_combinations(config: TrainConfig) -> None:
         raise ValueError(f"depth_network must be dispnet with depth_norm, got {config.depth_network!r}")
     for name, needed in _NEEDED.items():
         if getattr(config, name) and not getattr(config, needed):
-            raise ValueError(f"{name} must be 0 without {needed}, got {getattr(config, name)}")
+            off = "false" if getattr(config, name) is True else "0"
+            raise ValueError(f"{name} must be {off} without {needed}, got {str(getattr(config, name)).lower()}")
     if (config.anchor_weight > 0) != bool(config.anchor_checkpoint_file):
         raise ValueError(
             "anchor_weight must be above 0 with anchor_checkpoint_file and 0 without, got "

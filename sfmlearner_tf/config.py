@@ -98,6 +98,11 @@ class TrainConfig:
         False, "Let the pose network learn how things move by themselves: a translation at each pixel."
     )
 
+    object_masks: bool = _networks(
+        False, "With motion_field, let nothing move by itself but the objects whose masks the data has, which "
+        "prepare_train_data.py writes with --masks_dir."
+    )  # fmt: skip
+
     num_scales: int = _objective(4, "Scales of the losses, from the finest on.", at_least=1, at_most=4)
     ssim_weight: float = _objective(
         0.0, "Share of 1 - SSIM in the photometric error; the rest is the absolute difference.", at_least=0, at_most=1

@@ -117,11 +117,11 @@ class SfMLearner:
 
     def train_step(self, *batch: Any, **fields: Any) -> dict[str, tf.Tensor]:
         """One step of Adam; returns the losses from before it, as `forward` does."""
-        return self._compiled_train_step(self._share_out(as_batch(*batch, **fields)), tf.constant(False))[0]
+        return self._step(as_batch(*batch, **fields), watch=False)[0]
 
     def watched_step(self, *batch: Any, **fields: Any) -> tuple[dict[str, tf.Tensor], dict[str, tf.Tensor]]:
         """`train_step`, and the readings by which `Watchdogs` judges it: scalars by name, see `readings.measure`."""
-        return self._compiled_train_step(self._share_out(as_batch(*batch, **fields)), tf.constant(True))
+        return self._step(as_batch(*batch, **fields), watch=True)
 
     def predict_depth(self, images: tf.Tensor) -> tf.Tensor:
         """Depth [B, H, W, 1], camera z, arbitrary scale, of images uint8 [B, H, W, 3]."""
@@ -175,15 +175,14 @@ class SfMLearner:
     def compute(self, batch: Batch, training: bool = False) -> Outputs:
         """The whole computation of a batch, to be called from within a tf.function."""
         scales = self.config.num_scales
-        images = batch._replace(
-            target=preprocess(batch.target),
-            sources=preprocess(batch.sources),
-            intrinsics=tf.cast(batch.intrinsics, tf.float32),
-        )
+        images = batch._replace(target=preprocess(batch.target), sources=preprocess(batch.sources))
+        images = images._replace(intrinsics=tf.cast(batch.intrinsics, tf.float32))
         disparities, source_disparities = self._predict_disparities(images, training)
         motion = self.pose_exp_net(images.target, images.sources, training=training)
         if self.config.learn_intrinsics:
             images = images._replace(intrinsics=mirror_back(images.intrinsics @ motion.intrinsics[0]))
+        if self.config.object_masks:
+            motion = motion.confined_to(images.extras["objects"])
         anchors = self.anchor_net(images.target)[:scales] if self.anchor_net else ()
         views = make_views(images, disparities, motion, anchors, self.config.sampler, source_disparities)
         reverse = [turn_around(view, motion) for view in views] if self.config.both_directions else []
@@ -247,8 +246,8 @@ class SfMLearner:
         seen = {name: value / self._strategy.num_replicas_in_sync for name, value in seen.items()}
         return Gradients(gradients, means, {**seen, readings.GRADIENT_NORM: norm})
 
-    def _share_out(self, batch: Batch) -> Batch:
-        return distribution.split(self._strategy, batch)
+    def _step(self, batch: Batch, watch: bool) -> tuple[dict[str, tf.Tensor], dict[str, tf.Tensor]]:
+        return self._compiled_train_step(distribution.split(self._strategy, batch), tf.constant(watch))
 
     def _train_step(self, batch: Batch, watch: tf.Tensor) -> tuple[dict[str, tf.Tensor], dict[str, tf.Tensor]]:
         found = self._strategy.run(self._take_step, (batch, watch))

@@ -19,6 +19,8 @@ import small_train
 from sfmlearner_tf import Batch, SfMLearner, TrainConfig, distribution
 
 STEPS = 10
+# Beside the preset's.
+FURTHER = {"learn_intrinsics": True, "object_masks": True, "consistency_mask": "learned"}
 
 
 def main(preset: str, jit_compile: str, network: str = "") -> None:
@@ -29,8 +31,8 @@ def main(preset: str, jit_compile: str, network: str = "") -> None:
     cpu = tf.config.list_physical_devices("CPU")[0]
     tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
     size = {"batch_size": 4, "img_height": 64, "img_width": 96, "num_scales": 2}
-    masks = {} if preset == "scale_consistent" else {"explain_reg_weight": 0.2}
-    config = TrainConfig.from_preset(preset, jit_compile=jit_compile == "true", **masks, **size)
+    options = FURTHER if preset == "free_motion" else {"explain_reg_weight": 0.2}
+    config = TrainConfig.from_preset(preset, jit_compile=jit_compile == "true", **options, **size)
     workers = distribution.join("mirrored", config.batch_size)
     one = SfMLearner(config)
     with workers.scope():
@@ -70,7 +72,9 @@ def make_batch(seed: int) -> Batch:
     intrinsics = np.zeros((4, 3, 3), np.float32)
     intrinsics[:, 0, 0] = intrinsics[:, 1, 1] = focal
     intrinsics[:] += np.float32([[0, 0, 48], [0, 0, 32], [0, 0, 1]])
-    return Batch(images(3), images(6), tf.constant(intrinsics))
+    objects = np.zeros((4, 64, 96, 3), np.uint8)
+    objects[:, 10:50, 20:70] = draw.choice([0, 3], (4, 1, 1, 3), p=[0.3, 0.7])
+    return Batch(images(3), images(6), tf.constant(intrinsics), {"objects": tf.constant(objects)})
 
 
 def compare_gradients(one: SfMLearner, two: SfMLearner) -> dict[str, float]:

@@ -25,14 +25,14 @@ def extras(monkeypatch):
     """Three further inputs, one of each kind, each a line of the table."""
     read = {
         "prior": Extra("-prior.png", decode_float, "area", lambda config: config.smooth_weight > 0),
-        "labels": Extra("-labels.png", tf.io.decode_png, "nearest", lambda config: True),
-        "speed": Extra("-speed.txt", lambda content: tf.strings.to_number(content), "none", lambda config: True),
+        "labels": Extra("-labels.png", lambda content, _: tf.io.decode_png(content), "nearest", lambda config: True),
+        "speed": Extra("-speed.txt", lambda content, _: tf.strings.to_number(content), "none", lambda config: True),
     }
     for name, extra in read.items():
         monkeypatch.setitem(EXTRAS, name, extra)
 
 
-def decode_float(content):
+def decode_float(content, _config):
     return tf.cast(tf.io.decode_png(content), tf.float32) / 255
 
 

@@ -77,6 +77,43 @@ def test_points_move_with_the_camera_and_by_themselves():
     np.testing.assert_allclose(still.warped, plain.warped, atol=1e-12)
 
 
+def test_with_masks_nothing_but_objects_moves_by_itself():
+    *_, poses, reverse, there, back = make_scene()
+    motion = ExtendedMotion(poses, (), (reverse,), (), (there, back))
+    objects = np.random.RandomState(3).choice([0, 0, 1, 7], (EXAMPLES, HEIGHT, WIDTH, 3)).astype(np.uint8)
+    confined = motion.confined_to(tf.constant(objects))
+    assert confined.poses is poses
+    for source in range(2):
+        for example in range(EXAMPLES):
+            place = EXAMPLES * source + example
+            # Objects of the target move on the way there, those of the source on the way back.
+            for field, before, frame in zip(confined.fields, (there, back), (0, 1 + source)):
+                expected = np.where(objects[example, ..., frame : frame + 1] > 0, before[place], 0)
+                np.testing.assert_array_equal(field[place], expected)
+
+
+@pytest.mark.usefixtures("small_depth_network")
+def test_training_with_masks_moves_objects_alone():
+    options = {"batch_size": 2, "img_height": 32, "img_width": 64, "num_scales": 2}
+    config = TrainConfig(**options, pose_network="pairnet", motion_field=True, object_masks=True)
+    learner = SfMLearner(config)
+    random = np.random.RandomState(4)
+    pictures = [tf.constant(random.randint(0, 256, (2, 32, 64, channels), np.uint8)) for channels in (3, 6)]
+    camera = tf.constant([[[40.0, 0, 32], [0, 40, 16], [0, 0, 1]]] * 2)
+    objects = np.zeros((2, 32, 64, 3), np.uint8)
+    objects[0, 8:24, 16:40] = 1
+    batch = Batch(*pictures, camera, {"objects": tf.constant(objects)})
+    for variable in learner.pose_exp_net.weights:
+        if "field/refine0" in variable.name or "field/refine0" in getattr(variable, "path", ""):
+            variable.assign(tf.random.stateless_uniform(variable.shape, [1, 2], -0.5, 0.5))
+    motion = learner.compute(batch).views[0].object_motion.numpy().reshape(2, 2, 32, 64, 3)
+    assert np.abs(motion[:, 0, 8:24, 16:40]).min(axis=-1).max() > 0
+    motion[:, 0, 8:24, 16:40] = 0
+    assert not motion.any()
+    losses = learner.train_step(batch)
+    assert np.isfinite(losses["total"])
+
+
 def test_terms_of_the_field_by_hand():
     scene = make_scene()
     field = np.zeros((2 * EXAMPLES, HEIGHT, WIDTH, 3))

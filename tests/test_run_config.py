@@ -79,7 +79,7 @@ def changed(name):
         "encoder_weights": {"depth_network": "resnet50"},
         "val_files": {"val_kitti_dir": "kitti"},
         "motion_field": {"pose_network": "pairnet"},
-        **{f"object_{what}_weight": moving for what in ("sparsity", "smooth")},
+        **{f"object_{what}": moving for what in ("masks", "sparsity_weight", "smooth_weight")},
         **{f"{what}_cycle_weight": {"both_directions": True} for what in ("rotation", "translation")},
     }
     option = next(option for option in fields(TrainConfig) if option.name == name)
@@ -182,7 +182,7 @@ OTHER = {
     "ssim_weight", "mask_out_of_view", "smoothness", "smooth_normalized", "mask_loss", "anchor_weight", "random_flip",
     "lr_decay_after", "lr_decay_factor", "precision", "seed", "both_directions", "geometry_weight", "consistency_mask",
     "constant_depth_weight", "occlusion_aware", "object_sparsity_weight", "object_smooth_weight",
-    "rotation_cycle_weight", "translation_cycle_weight",
+    "rotation_cycle_weight", "translation_cycle_weight", "object_masks",
 }  # fmt: skip
 
 

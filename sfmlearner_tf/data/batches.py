@@ -118,7 +118,7 @@ def load_example(stem: tf.Tensor | str, config: TrainConfig) -> Batch:
 
 
 def _load_extras(stem: tf.Tensor | str, config: TrainConfig) -> dict[str, tf.Tensor]:
-    return {name: extra.decode(tf.io.read_file(stem + extra.suffix)) for name, extra in needed_extras(config).items()}
+    return {k: extra.decode(tf.io.read_file(stem + extra.suffix), config) for k, extra in needed_extras(config).items()}
 
 
 def batch_examples(config: TrainConfig, examples: Sequence[Example], position: int) -> list[Example]:
@@ -175,8 +175,8 @@ def _diagnose(config: TrainConfig, example: Example) -> None:
     for name, extra in needed_extras(config).items():
         path = example.stem(config.dataset_dir) + extra.suffix
         try:
-            extra.decode(tf.io.read_file(path))
-        except tf.errors.OpError as error:
+            extra.decode(tf.io.read_file(path), config)
+        except (tf.errors.OpError, ValueError) as error:
             raise UserError(f"{path}: expected {name} of the example, found {first_line(error)}") from None
 
 

@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from kitti_eval import images
 from kitti_eval.workers import ordered_map
 from sfmlearner_tf.data.formatted import Example, read_intrinsics
 from sfmlearner_tf.data.frames import open_image
@@ -23,12 +24,16 @@ _MARGIN = 16
 
 
 class Layout(NamedTuple):
-    """Where the examples are, and what each must be; sizes are those of one frame in pixels."""
+    """Where the examples are, and what each must be; sizes are those of one frame in pixels.
+
+    with_objects: whether each has masks of objects.
+    """
 
     dataset_dir: str
     seq_length: int
     img_height: int
     img_width: int
+    with_objects: bool = False
 
 
 def check_examples(
@@ -62,7 +67,22 @@ def _check(example: Example, layout: Layout) -> tuple[Note | None, bytes]:
     expected = f"{layout.seq_length * layout.img_width}x{layout.img_height}"
     if f"{width}x{height}" != expected:
         return Note("example of another size", f"{_name(example)}: expected {expected}, found {width}x{height}"), b""
+    if layout.with_objects and (complaint := _check_objects(example, layout, (width, height))):
+        return Note("damaged masks of objects", complaint), b""
     return _check_pixels(example, pixels, layout), hashlib.blake2b(pixels.tobytes(), digest_size=16).digest()
+
+
+def _check_objects(example: Example, layout: Layout, size: tuple[int, int]) -> str:
+    path = example.objects_path(layout.dataset_dir)
+    try:
+        with images.open_image(path, "masks of objects") as image:
+            image.load()
+            found, bits = image.size, image.mode
+    except UserError as error:
+        return str(error)
+    if found != size or bits not in ("L", "RGB"):
+        return f"{path}: expected 8 bits and {size[0]}x{size[1]}, found {bits} and {found[0]}x{found[1]}"
+    return ""
 
 
 def _check_pixels(example: Example, pixels: np.ndarray, layout: Layout) -> Note | None:

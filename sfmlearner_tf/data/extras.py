@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 
 import tensorflow as tf
 
+from sfmlearner_tf.data.formatted import OBJECTS_SUFFIX
+
 if TYPE_CHECKING:
     from sfmlearner_tf.config import TrainConfig
 
@@ -19,19 +21,31 @@ class Extra(NamedTuple):
     """One further input.
 
     suffix: its file is <folder>/<frame><suffix>, beside the strip <frame>.jpg.
-    decode: from the bytes of the file to a tensor: [H, W, C] of the target, or of any shape with resize "none".
+    decode: from the bytes of the file and the options of training to a tensor: [H, W, C], or of any shape with resize
+        "none".
     resize: how augmentation and the scales of the losses resize it: "area" averages (float32), "nearest" keeps values
         (labels, depth with holes), "none" leaves it as it is (a number). What is resized is cropped and mirrored too.
     is_needed: whether a training run reads it.
     """
 
     suffix: str
-    decode: Callable[[tf.Tensor], tf.Tensor]
+    decode: Callable[[tf.Tensor, TrainConfig], tf.Tensor]
     resize: Literal["area", "nearest", "none"]
     is_needed: Callable[[TrainConfig], bool]
 
 
-EXTRAS: dict[str, Extra] = {}
+def _decode_objects(content: tf.Tensor, config: TrainConfig) -> tf.Tensor:
+    """The numbers of objects in a strip, of the target and then of the sources: uint8 [H, W, 1 + N]."""
+    strip = tf.io.decode_png(content)[..., :1]  # Casser et al. write all channels alike
+    strip = tf.ensure_shape(strip, [config.img_height, config.img_width * config.seq_length, 1])
+    frames = tf.split(strip, config.seq_length, axis=1)
+    target = frames.pop(config.seq_length // 2)
+    return tf.concat([target, *frames], axis=-1)
+
+
+EXTRAS: dict[str, Extra] = {
+    "objects": Extra(OBJECTS_SUFFIX, _decode_objects, "nearest", lambda config: config.object_masks),
+}
 
 
 def needed_extras(config: TrainConfig) -> dict[str, Extra]:

@@ -3,6 +3,8 @@
 <dataset_dir>/train.txt, val.txt         one example per line: "<folder> <frame>"
 <dataset_dir>/<folder>/<frame>.jpg       seq_length frames, left to right in temporal order, the target in the middle
 <dataset_dir>/<folder>/<frame>_cam.txt   fx,0.,cx,0.,fy,cy,0.,0.,1.   in pixels of one frame
+<dataset_dir>/<folder>/<frame>-fseg.png  beyond the release, if asked for: the number of the object at each pixel of the
+                                         strip, uint8, 0 for none; one number is one object in all frames
 """
 
 from __future__ import annotations
@@ -27,6 +29,8 @@ FARTHEST_CENTRE = 10
 # The quality of scipy.misc.imsave, which the release used.
 JPEG_QUALITY = 75
 JPEG_END = b"\xff\xd9"
+PNG_END = b"IEND\xaeB`\x82"
+OBJECTS_SUFFIX = "-fseg.png"
 SPLIT_SEED = 8964
 VALIDATION_SHARE = 0.1
 
@@ -46,6 +50,9 @@ class Example(NamedTuple):
 
     def camera_path(self, dataset_dir: str) -> str:
         return f"{self.stem(dataset_dir)}_cam.txt"
+
+    def objects_path(self, dataset_dir: str) -> str:
+        return self.stem(dataset_dir) + OBJECTS_SUFFIX
 
 
 def read_split(dataset_dir: str, name: str) -> list[Example]:
@@ -105,8 +112,11 @@ def write_example(
     images: Sequence[Image.Image],
     camera: tuple[float, ...],
     jpeg_quality: int = JPEG_QUALITY,
+    objects: Sequence[np.ndarray] = (),
 ) -> None:
     """Writes one example: `images` of equal size in temporal order, `camera` (fx, fy, cx, cy) in their pixels.
+
+    objects: uint8 [H, W] for each image, the number of the object at each pixel, or none at all.
 
     Raises OSError if a file cannot be written.
     """
@@ -117,21 +127,28 @@ def write_example(
     for position, image in enumerate(images):
         strip.paste(image, (width * position, 0))
     encoded = io.BytesIO()
+    if objects:
+        Image.fromarray(np.concatenate(objects, axis=1)).save(encoded, "PNG")
+        write_whole(example.objects_path(dump_root), encoded.getvalue())
+        encoded = io.BytesIO()
     strip.save(encoded, "JPEG", quality=jpeg_quality)
     write_whole(example.image_path(dump_root), encoded.getvalue())
 
 
-def is_complete(dump_root: str, example: Example) -> bool:
-    """Whether both files of the example exist and are complete."""
+def is_complete(dump_root: str, example: Example, with_objects: bool = False) -> bool:
+    """Whether the files of the example exist and are complete; `with_objects`: also its masks of objects."""
     try:
-        with open(example.image_path(dump_root), "rb") as file:
-            file.seek(-len(JPEG_END), os.SEEK_END)
-            if file.read(len(JPEG_END)) != JPEG_END:
-                return False
         read_intrinsics(example.camera_path(dump_root))
+        has_objects = not with_objects or _ends_with(example.objects_path(dump_root), PNG_END)
+        return has_objects and _ends_with(example.image_path(dump_root), JPEG_END)
     except (OSError, UserError):
         return False
-    return True
+
+
+def _ends_with(path: str, end: bytes) -> bool:
+    with open(path, "rb") as file:
+        file.seek(-len(end), os.SEEK_END)
+        return file.read() == end
 
 
 class Written(NamedTuple):
@@ -142,7 +159,7 @@ class Written(NamedTuple):
     missing: list[Example]
 
 
-def write_splits(dump_root: str, examples: Iterable[Example]) -> Written:
+def write_splits(dump_root: str, examples: Iterable[Example], with_objects: bool = False) -> Written:
     """Splits the complete examples into train.txt and, about a tenth of them, val.txt. Raises OSError.
 
     Complete or not, every example takes one random draw, in sorted order, so that repairing one moves no other.
@@ -151,7 +168,7 @@ def write_splits(dump_root: str, examples: Iterable[Example]) -> Written:
     written = Written([], [], [])
     for example in sorted(examples):
         chosen = written.val if random.random_sample() < VALIDATION_SHARE else written.train
-        (chosen if is_complete(dump_root, example) else written.missing).append(example)
+        (chosen if is_complete(dump_root, example, with_objects) else written.missing).append(example)
     for name, listed in (("train", written.train), ("val", written.val)):
         lines = "".join(f"{example.folder} {example.frame}\n" for example in listed)
         write_whole(os.path.join(dump_root, f"{name}.txt"), lines.encode())

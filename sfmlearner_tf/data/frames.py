@@ -11,6 +11,7 @@ import numpy as np
 from PIL import ExifTags, Image, ImageOps
 
 from kitti_eval import images
+from sfmlearner_tf.data.masks import MaskFolder
 from sfmlearner_tf.data.sequences import Frame, Intrinsics, Note
 from sfmlearner_tf.data.video import read_video
 from sfmlearner_tf.errors import UserError
@@ -61,8 +62,8 @@ class Geometry(NamedTuple):
     kept_height: int
     crop: tuple[int, int, int, int] | None = None
 
-    def apply(self, image: Image.Image) -> Image.Image:
-        """Turns an RGB image into one [kept_height, width]; bilinear with antialiasing, as in the release.
+    def apply(self, image: Image.Image, method: Image.Resampling = Image.Resampling.BILINEAR) -> Image.Image:
+        """Turns an image into one [kept_height, width]; bilinear with antialiasing, as in the release.
 
         Raises ValueError if the image is smaller than the crop.
         """
@@ -71,7 +72,7 @@ class Geometry(NamedTuple):
             if left + width > image.width or top + height > image.height:
                 raise ValueError(f"{image.width}x{image.height} pixels are too few for the crop {self.crop}")
             image = image.crop((left, top, left + width, top + height))
-        resized = image.resize((self.width, self.height), Image.Resampling.BILINEAR)
+        resized = image.resize((self.width, self.height), method)
         return resized.crop((0, 0, self.width, self.kept_height)) if self.kept_height < self.height else resized
 
     def scale(self, intrinsics: Intrinsics, full_size: tuple[int, int]) -> Intrinsics:
@@ -83,15 +84,21 @@ class Geometry(NamedTuple):
 
 
 class LoadedFrame(NamedTuple):
-    """A frame at training size, with its original (width, height)."""
+    """A frame at training size, with its original (width, height), and its mask [H, W] of objects if asked for."""
 
     name: str
     image: Image.Image
     full_size: tuple[int, int]
+    objects: np.ndarray | None = None
 
 
-def load_frames(frames: tuple[Frame, ...], geometry: Geometry, notes: list[Note]) -> Iterator[LoadedFrame | None]:
-    """Decodes and resizes the frames of one sequence in order; yields None and adds a note for a damaged frame."""
+def load_frames(
+    frames: tuple[Frame, ...], geometry: Geometry, notes: list[Note], masks: MaskFolder | None = None
+) -> Iterator[LoadedFrame | None]:
+    """Decodes and resizes the frames of one sequence in order; yields None and adds a note for a damaged frame.
+
+    masks: where their masks of objects are, None to read none.
+    """
     read = _read_images if frames[0].video_index is None else read_video
     with contextlib.closing(read(frames, notes)) as pictures:
         for frame, picture in zip(frames, pictures):
@@ -99,6 +106,11 @@ def load_frames(frames: tuple[Frame, ...], geometry: Geometry, notes: list[Note]
             if picture:
                 try:
                     loaded = LoadedFrame(frame.name, geometry.apply(picture), picture.size)
+                    if masks:
+                        loaded = loaded._replace(objects=masks.read(frame, picture.size, geometry))
+                except UserError as error:
+                    loaded = None
+                    notes.append(Note("mask missing or damaged", str(error), lost=True))
                 except ValueError as error:
                     notes.append(_damaged(f"{frame.path}: {error}"))
             yield loaded

@@ -25,6 +25,7 @@ from kitti_eval.locks import open_locked
 from kitti_eval.workers import ordered_map
 from sfmlearner_tf.data.formatted import JPEG_QUALITY, Example, is_complete, write_example
 from sfmlearner_tf.data.frames import Geometry, LoadedFrame, load_frames
+from sfmlearner_tf.data.masks import MaskFolder, number_objects
 from sfmlearner_tf.data.sequences import FrameSequence, Note, runs
 from sfmlearner_tf.errors import UserError
 
@@ -41,6 +42,11 @@ class Recipe:
     seq_length: int
     geometry: Geometry
     jpeg_quality: int = JPEG_QUALITY
+    masks: MaskFolder | None = None
+
+    def is_complete(self, example: Example) -> bool:
+        """Whether all that is made of the example is there and complete."""
+        return is_complete(self.dump_root, example, with_objects=self.masks is not None)
 
 
 class Part(NamedTuple):
@@ -100,7 +106,8 @@ def read_options(dump_root: str) -> dict[str, Any]:
     if not isinstance(found, dict) or not isinstance(found.get("recordings", {}), dict):
         raise UserError(f"{path}: expected the options of an earlier run, found {reprlib.repr(found)}")
     # Folders prepared before these options existed do not name them.
-    return {"jpeg_quality": JPEG_QUALITY, "split_at_gaps": not found.get("allow_gaps"), **found}
+    defaults = {"jpeg_quality": JPEG_QUALITY, "split_at_gaps": not found.get("allow_gaps"), "masks": None}
+    return {**defaults, **found}
 
 
 def _has_content(path: str) -> bool:
@@ -136,7 +143,7 @@ def unfinished(sequences: Iterable[FrameSequence], recipe: Recipe) -> list[Frame
             parts.append(sequence)
             continue
         examples = enumerate(sequence.examples(recipe.seq_length))
-        missing = [index for index, example in examples if not is_complete(recipe.dump_root, example)]
+        missing = [index for index, example in examples if not recipe.is_complete(example)]
         stretches = runs(missing, allow_gaps=sequence.is_video)
         parts += [sequence.cut(run[0], run[-1] + 1, recipe.seq_length) for run in stretches]
     return parts
@@ -177,7 +184,7 @@ def _make_part(part: Part, recipe: Recipe) -> Made:
     first: list[LoadedFrame | None] = []
     window: deque[LoadedFrame | None] = deque(maxlen=recipe.seq_length)
     notes: list[Note] = []
-    for frame in load_frames(part.sequence.frames, recipe.geometry, notes):
+    for frame in load_frames(part.sequence.frames, recipe.geometry, notes, recipe.masks):
         if len(first) < reach:
             first.append(frame)
         window.append(frame)
@@ -195,8 +202,11 @@ def _make_example(window: list[LoadedFrame | None], sequence: FrameSequence, rec
     if len({frame.full_size for frame in loaded}) > 1:
         return [Note("frames of different sizes", f"{example.folder} {example.frame}", lost=True)]
     camera = recipe.geometry.scale(sequence.intrinsics, target.full_size)
+    masks = [frame.objects for frame in loaded if frame.objects is not None]
+    objects = number_objects(masks, recipe.masks.tracked) if recipe.masks else ()
+    images = [frame.image for frame in loaded]
     try:
-        write_example(recipe.dump_root, example, [frame.image for frame in loaded], camera, recipe.jpeg_quality)
+        write_example(recipe.dump_root, example, images, camera, recipe.jpeg_quality, objects)
     except OSError as error:
         path = example.image_path(recipe.dump_root)
         if error.errno in (errno.ENOSPC, errno.EDQUOT):

@@ -130,16 +130,22 @@ def _frame_files(
     if "raw" in options.layouts:
         raw, name = drive.raw_dir(output_dir), f"{frame:010d}"
         for camera in _raw_cameras(options):
-            files[os.path.join(raw, camera, "data", f"{name}.png")] = functools.partial(_View.picture, camera=camera)
+            picture = os.path.join(raw, camera, "data", f"{name}.png")
+            files[picture] = functools.partial(_View.picture, camera=camera)
+            if options.traffic:
+                files[mask_path(output_dir, picture)] = functools.partial(_View.objects, camera=camera)
         files[os.path.join(raw, "proj_depth", "groundtruth", "image_02", f"{name}.png")] = _View.depth
-        if options.traffic:
-            files[os.path.join(raw, "objects_02", "data", f"{name}.png")] = _View.objects
         files[os.path.join(raw, "velodyne_points", "data", f"{name}.bin")] = _View.lidar
         files[os.path.join(raw, "oxts", "data", f"{name}.txt")] = _View.oxts
     if "odometry" in options.layouts and drive.sequence is not None:
         path = os.path.join(drive.sequence_dir(output_dir), "image_2", f"{frame:06d}.png")
         files[path] = functools.partial(_View.picture, camera="image_02")
     return files
+
+
+def mask_path(output_dir: str, picture: str) -> str:
+    """Where the mask of a picture of KITTI raw is: under its path, beside kitti_raw."""
+    return os.path.join(output_dir, "kitti_raw_masks", os.path.relpath(picture, os.path.join(output_dir, "kitti_raw")))
 
 
 def _raw_cameras(options: SyntheticKitti) -> list[str]:
@@ -181,18 +187,21 @@ class _View:
 
     def picture(self, camera: str) -> bytes:
         if camera not in self._pictures:
-            pose = self._world_T_cam if camera == "image_02" else self._world_T_cam @ kitti.cam2_T_cam3
-            image = render_image(self._scene, np.linalg.inv(pose), self._camera, *self._size)
+            image = render_image(self._scene, self._cam_T_world(camera), self._camera, *self._size)
             self._pictures[camera] = kitti.png_bytes(image)
         return self._pictures[camera]
 
     def depth(self) -> bytes:
-        cam_T_world = np.linalg.inv(self._world_T_cam)
-        return kitti.depth_png_bytes(render_depth(self._scene, cam_T_world, self._camera, *self._size))
+        depth_m = render_depth(self._scene, self._cam_T_world("image_02"), self._camera, *self._size)
+        return kitti.depth_png_bytes(depth_m)
 
-    def objects(self) -> bytes:
-        hits = cast_centres(self._scene, np.linalg.inv(self._world_T_cam), self._camera, *self._size)
+    def objects(self, camera: str) -> bytes:
+        hits = cast_centres(self._scene, self._cam_T_world(camera), self._camera, *self._size)
         return kitti.png_bytes(np.where(hits.face < 0, 0, self._cars[hits.face]).astype(np.uint8))
+
+    def _cam_T_world(self, camera: str) -> np.ndarray:
+        world_T_cam = self._world_T_cam if camera == "image_02" else self._world_T_cam @ kitti.cam2_T_cam3
+        return np.linalg.inv(world_T_cam)
 
     def lidar(self) -> bytes:
         return scan(self._scene, self._world_T_cam @ kitti.cam2_T_velo, _AZIMUTH_RAD, _ELEVATION_RAD).tobytes()

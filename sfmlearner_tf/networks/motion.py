@@ -6,6 +6,8 @@ from typing import NamedTuple
 
 import tensorflow as tf
 
+from sfmlearner_tf.images import stack_sources
+
 
 class Motion(NamedTuple):
     """The camera's motion from the target to each source.
@@ -35,3 +37,13 @@ class ExtendedMotion(NamedTuple):
     reverse_poses: tuple[tf.Tensor, ...] = ()
     intrinsics: tuple[tf.Tensor, ...] = ()
     fields: tuple[tf.Tensor, ...] = ()
+
+    def confined_to(self, objects: tf.Tensor) -> ExtendedMotion:
+        """The motion in which nothing but objects moves by itself.
+
+        Args:
+            objects: [B, H, W, 1 + N], of the target and then of the sources, 0 where there is no object.
+        """
+        masks = tf.split(tf.cast(objects > 0, self.poses.dtype), [1, self.poses.shape[1]], axis=-1)
+        by_frame = (tf.tile(masks[0], [self.poses.shape[1], 1, 1, 1]), stack_sources(masks[1], self.poses.shape[1]))
+        return self._replace(fields=tuple(field * mask for field, mask in zip(self.fields, by_frame)))

@@ -5,14 +5,16 @@
 
 An example of train.txt or val.txt is bad if its files are missing or damaged, its strip is of another size, its
 intrinsics are no camera's, a frame is of one colour, its frames are all the same, it is listed twice, or its pictures
-are those of an example before it. The size is the one that the data was prepared with, or the flags'. Each kind is
-counted and its first examples are named; the exit status is 1 if there are any.
+are those of an example before it; also without masks of objects, where the data was prepared with them. The size is the
+one that the data was prepared with, or the flags'. Each kind is counted and its first examples are named; the exit
+status is 1 if there are any.
 """
 
 from __future__ import annotations
 
 import contextlib
 import os
+from typing import Any
 
 from absl import flags
 from tqdm import tqdm
@@ -67,7 +69,8 @@ def _list_examples() -> list[Example]:
 def _layout() -> Layout:
     names = ("seq_length", "img_height", "img_width")
     given = [getattr(FLAGS, name) for name in names]
-    if None in given and os.path.exists(os.path.join(FLAGS.dataset_dir, OPTIONS_FILE)):
+    options: dict[str, Any] = {}
+    if os.path.exists(os.path.join(FLAGS.dataset_dir, OPTIONS_FILE)):
         options = read_options(FLAGS.dataset_dir)
         if options.get("dataset_name") == "cityscapes" and isinstance(options.get("img_height"), int):
             options["img_height"] = int(options["img_height"] * KEPT_SHARE)
@@ -75,7 +78,7 @@ def _layout() -> Layout:
     for name, value in zip(names, given):
         if not isinstance(value, int) or value < 1:
             raise UserError(f"--{name}: expected a number, as {OPTIONS_FILE} of {FLAGS.dataset_dir} gives none")
-    return Layout(FLAGS.dataset_dir, *given)
+    return Layout(FLAGS.dataset_dir, *given)._replace(with_objects=bool(options.get("masks")))
 
 
 def cli() -> None:

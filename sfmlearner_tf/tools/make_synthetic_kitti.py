@@ -3,8 +3,9 @@
 Textured streets with exact depth, poses and intrinsics, to try and test every command without real recordings:
 
   <output_dir>/kitti_raw/<date>/calib_*.txt, <date>/<drive>/{image_02,image_03,oxts,velodyne_points,proj_depth}
-  <date>/<drive>/objects_02, objects.csv         with --traffic: which car each pixel of image_02 is of, uint8, 0 for
-                                                 none; and where each car is at each frame, seen from the camera
+  <date>/<drive>/objects.csv                     with --traffic, where each car is at each frame, seen from the camera
+  <output_dir>/kitti_raw_masks                   with --traffic, which car each pixel of a picture is of, uint8, 0 for
+                                                 none: --masks_dir of prepare_train_data.py, with --tracked_masks
   <output_dir>/kitti_raw/test_files.txt          held-out frames, in the format of the Eigen test list
   <output_dir>/kitti_odometry/sequences/NN/{image_2,calib.txt,times.txt}, poses/NN.txt
 

@@ -39,9 +39,10 @@ from kitti_eval.locks import lock_folder
 from sfmlearner_tf.data import calibration, splits
 from sfmlearner_tf.data.cityscapes import KEPT_SHARE
 from sfmlearner_tf.data.datasets import DATASETS, OWN_DATASETS, list_dataset
-from sfmlearner_tf.data.formatted import JPEG_QUALITY, Example, is_complete, write_splits
+from sfmlearner_tf.data.formatted import JPEG_QUALITY, Example, write_splits
 from sfmlearner_tf.data.frames import Geometry
 from sfmlearner_tf.data.kitti_odom import LENGTHS
+from sfmlearner_tf.data.masks import MaskFolder
 from sfmlearner_tf.data.prepare import Recipe, claim_folder, make_examples, unfinished
 from sfmlearner_tf.data.sequences import FrameSequence, Intrinsics, Listing, Note, Selection, shard
 from sfmlearner_tf.errors import UserError
@@ -69,6 +70,12 @@ flags.DEFINE_bool("keep_static_frames", False, "Keep the frames without camera m
 flags.DEFINE_string("static_frames_file", None, "List of frames without camera motion, instead of KITTI raw's.")
 flags.DEFINE_bool("split_at_gaps", False, "No frames are neighbours across ones that are static or missing.")
 flags.DEFINE_bool("allow_gaps", False, "Frames are neighbours also across missing ones.")
+flags.DEFINE_string(
+    "masks_dir", None, "Also write masks of objects, for training with --object_masks: folder with a mask for each "
+    "frame, of its size and under its path in --dataset_dir but .png, one channel, the number of the object or 0; of a "
+    "video <video>/0000000000.png and so on."
+)  # fmt: skip
+flags.DEFINE_bool("tracked_masks", False, "Equal numbers in masks are one object; else the overlap of masks tells.")
 flags.DEFINE_bool("dry_run", False, "Only report what would be made and what is missing.")
 flags.DEFINE_string("shard", None, "i/n: make only the i-th of n shares, without the lists.")
 flags.DEFINE_bool("merge", False, "Write the lists after all shards are done.")
@@ -85,7 +92,8 @@ flags.DEFINE_string("crop", None, "video, images: left,top,width,height in pixel
 def main() -> None:
     _check_flags()
     listing = list_dataset(FLAGS.dataset_name, FLAGS.dataset_dir, _selection(), _calibrate, FLAGS.frame_step)
-    recipe = Recipe(FLAGS.dump_root, FLAGS.seq_length, _geometry(), FLAGS.jpeg_quality)
+    masks = MaskFolder(FLAGS.masks_dir, FLAGS.dataset_dir, FLAGS.tracked_masks) if FLAGS.masks_dir else None
+    recipe = Recipe(FLAGS.dump_root, FLAGS.seq_length, _geometry(), FLAGS.jpeg_quality, masks)
     sequences = _long_enough(listing)
     if FLAGS.dry_run:
         _print_plan(sequences)
@@ -101,7 +109,7 @@ def main() -> None:
         print(f"{sum(len(sequence.frames) for sequence in todo)} frames decoded")
         print_notes(listing.notes)
         wanted = [example for sequence in mine for example in sequence.examples(FLAGS.seq_length)]
-        missing = _finish_shard(wanted) if FLAGS.shard else _finish(wanted)
+        missing = _finish_shard(wanted, recipe) if FLAGS.shard else _finish(wanted)
     _print_completeness(listing.notes)
     folders = Counter(example.folder for example in missing)
     print_notes(Note("missing examples", folder, number=number) for folder, number in folders.items())
@@ -132,6 +140,10 @@ def _check_flags() -> None:
     is_there = os.path.exists if FLAGS.dataset_name == "video" else os.path.isdir
     if not is_there(FLAGS.dataset_dir):
         raise UserError(f"--dataset_dir: expected a folder, found no such folder: {FLAGS.dataset_dir}")
+    if FLAGS.masks_dir and not os.path.isdir(FLAGS.masks_dir):
+        raise UserError(f"--masks_dir: expected a folder, found no such folder: {FLAGS.masks_dir}")
+    if FLAGS.tracked_masks and not FLAGS.masks_dir:
+        raise UserError("--tracked_masks: expected --masks_dir, found none")
     _check_calibration_flags()
 
 
@@ -211,6 +223,7 @@ def _options() -> dict[str, Any]:
     names = ["dataset_name", "seq_length", "img_height", "img_width", "keep_static_frames", "allow_gaps"]
     names += ["intrinsics", "horizontal_fov_deg", "frame_step", "crop", "jpeg_quality"]
     options = {name: getattr(FLAGS, name) for name in names}
+    options["masks"] = ("tracked" if FLAGS.tracked_masks else "matched") if FLAGS.masks_dir else None
     for name in ("static_frames_file", "calibration_file"):
         path = getattr(FLAGS, name)
         options[name] = path and f"sha256 {_digest(path)}"
@@ -225,8 +238,8 @@ def _digest(path: str) -> str:
         return hashlib.sha256(file.read()).hexdigest()[:16]
 
 
-def _finish_shard(wanted: list[Example]) -> list[Example]:
-    missing = [example for example in wanted if not is_complete(FLAGS.dump_root, example)]
+def _finish_shard(wanted: list[Example], recipe: Recipe) -> list[Example]:
+    missing = [example for example in wanted if not recipe.is_complete(example)]
     done = len(wanted) - len(missing)
     print(f"shard {FLAGS.shard}: {done} examples in {FLAGS.dump_root}; run --merge when every shard is done")
     return missing
@@ -234,7 +247,7 @@ def _finish_shard(wanted: list[Example]) -> list[Example]:
 
 def _finish(wanted: list[Example]) -> list[Example]:
     try:
-        train, val, missing = write_splits(FLAGS.dump_root, wanted)
+        train, val, missing = write_splits(FLAGS.dump_root, wanted, with_objects=bool(FLAGS.masks_dir))
     except OSError as error:
         raise UserError(f"{FLAGS.dump_root}: cannot write train.txt and val.txt: {error.strerror}") from None
     print(f"{len(train) + len(val)} examples in {FLAGS.dump_root}: {len(train)} in train.txt, {len(val)} in val.txt")

@@ -54,6 +54,21 @@ def test_sound_data_ends_with_status_0(dataset):
     assert (result.returncode, result.stdout, result.stderr) == (0, "8 examples are sound\n", "")
 
 
+def test_masks_are_checked_where_the_data_has_them(dataset):
+    """One is sound, one of another size, one cut short, the others are missing."""
+    (dataset / "prepared_with.json").write_text(json.dumps({"masks": "matched"}))
+    for number, width in enumerate((WIDTH * FRAMES, WIDTH, WIDTH * FRAMES)):
+        save(dataset / "drive" / f"{number:010d}-fseg.png", np.full((HEIGHT, width), number))
+    cut = dataset / "drive" / "0000000002-fseg.png"
+    cut.write_bytes(cut.read_bytes()[:-30])
+    result = check(dataset, *SIZE)
+    assert result.returncode == 1
+    assert "damaged masks of objects: 7" in result.stdout
+    assert "0000000001-fseg.png: expected 8 bits and 192x32, found L and 64x32" in result.stdout
+    assert f"{cut}: expected masks of objects" in result.stdout
+    assert "7 of 8 examples are bad" in result.stderr
+
+
 def test_everything_that_is_wrong_is_found_and_listed(dataset, tmp_path):
     noise = np.random.RandomState(0).randint(0, 256, (HEIGHT, WIDTH, 3))
     one = np.concatenate([noise, np.full((HEIGHT, WIDTH, 3), 40), noise[::-1]], axis=1)

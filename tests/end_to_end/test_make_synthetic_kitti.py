@@ -1,6 +1,7 @@
 """tools/make_synthetic_kitti.py, run as a user runs it."""
 
 import csv
+import itertools
 import json
 import os
 import subprocess
@@ -133,11 +134,21 @@ def test_traffic_comes_with_masks_and_places(tmp_path):
     assert make(tmp_path, *SMALL, "--traffic=1").returncode == 0
     (drive,) = (tmp_path / "kitti_raw" / "2011_09_26").glob("*_drive_1001_sync")
     cars = {row["car"] for row in csv.DictReader((drive / "objects.csv").open())}
-    for frame in range(4):
-        mask = np.asarray(Image.open(drive / "objects_02" / "data" / f"{frame:010d}.png"))
+    masks = {}
+    for camera, frame in itertools.product((2, 3), range(4)):
+        path = tmp_path / "kitti_raw_masks" / "2011_09_26" / drive.name / f"image_0{camera}/data/{frame:010d}.png"
+        mask = masks[camera, frame] = np.asarray(Image.open(path))
         assert (mask.dtype, mask.shape) == (np.uint8, (32, 64))
         assert {str(number) for number in np.unique(mask)} <= {"0", *cars}
         assert 0.02 < (mask > 0).mean() < 0.9
+    # The right camera sees each car farther left.
+    shifts = []
+    for number in np.unique(masks[2, 0])[1:]:
+        columns = [np.nonzero(masks[camera, 0] == number)[1] for camera in (2, 3)]
+        if all(len(seen) and seen.min() > 0 and seen.max() < 63 for seen in columns):
+            shifts.append(columns[0].mean() - columns[1].mean())
+    assert shifts
+    assert 0 < min(shifts) <= max(shifts) < 6
     # A second run finds all of it.
     assert "0 frames rendered now" in make(tmp_path, *SMALL, "--traffic=1").stdout
 
