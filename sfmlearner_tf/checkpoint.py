@@ -6,6 +6,7 @@ The authors' released files load with no conversion, and code of that time can l
 from __future__ import annotations
 
 import glob
+import math
 import os
 import reprlib
 from collections.abc import Mapping
@@ -90,6 +91,13 @@ def read_min_disp(path: str, default: float) -> float:
     if min_disp <= 0:
         raise UserError(f"checkpoint {path}: expected {MIN_DISP} to be above 0, found {min_disp:g}")
     return min_disp
+
+
+def check_min_disp(path: str, default: float, expected: float) -> None:
+    """Raises UserError as `read_min_disp`, and if a checkpoint's is another one than expected."""
+    found = read_min_disp(path, default)
+    if not math.isclose(found, expected, rel_tol=1e-6):
+        raise UserError(f"checkpoint {path} was trained with min_disp={found:.6g}, expected {expected:.6g}")
 
 
 def list_shapes(path: str) -> dict[str, list[int]]:

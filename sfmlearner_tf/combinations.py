@@ -9,7 +9,9 @@ if TYPE_CHECKING:
 
 # What options say nothing without others.
 _NEEDED = {
+    "focal_ratio": "learn_intrinsics",
     "object_masks": "motion_field",
+    "object_size_weight": "object_motion",
     "object_sparsity_weight": "motion_field",
     "object_smooth_weight": "motion_field",
     "rotation_cycle_weight": "both_directions",
@@ -31,6 +33,9 @@ def check_combinations(config: TrainConfig) -> None:
         raise ValueError(f"encoder_weights must be none without a resnet50, got {config.encoder_weights!r}")
     if config.motion_field and config.pose_network == "posenet":
         raise ValueError("pose_network must be one of pairs with motion_field, such as pairnet, got 'posenet'")
+    if config.object_motion and (config.motion_field or config.both_directions):
+        name = "motion_field" if config.motion_field else "both_directions"
+        raise ValueError(f"{name} must be false with object_motion, got true")
     if config.depth_norm != "none" and config.depth_network != "dispnet":
         raise ValueError(f"depth_network must be dispnet with depth_norm, got {config.depth_network!r}")
     for name, needed in _NEEDED.items():

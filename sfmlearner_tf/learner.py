@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -13,17 +12,18 @@ from sfmlearner_tf.adam import ITERATIONS, Adam
 from sfmlearner_tf.batch import Batch, as_batch
 from sfmlearner_tf.checkpoint_folder import CheckpointFolder
 from sfmlearner_tf.config import TrainConfig
-from sfmlearner_tf.errors import UserError
 from sfmlearner_tf.geometry import mirror_back
 from sfmlearner_tf.images import preprocess, stack_sources
 from sfmlearner_tf.loss_scale import LossScale
 from sfmlearner_tf.losses.explainability import explainability
+from sfmlearner_tf.losses.moving_objects import blank_objects, find_object_motion
 from sfmlearner_tf.losses.objective import make_terms
 from sfmlearner_tf.losses.term import Mean, add_up, compute_means
 from sfmlearner_tf.losses.view import View, make_views, turn_around
 from sfmlearner_tf.networks.building import build_network, load_network
 from sfmlearner_tf.networks.depth_network import MIN_DISP
 from sfmlearner_tf.networks.motion import ExtendedMotion, Motion
+from sfmlearner_tf.networks.object_motion import ObjectMotionNet
 
 # 0 where the learning rate never drops.
 _NEVER = 0
@@ -74,7 +74,9 @@ class SfMLearner:
         self.disp_net = build_network("depth", config)
         self.pose_exp_net = build_network("pose", config)
         self.anchor_net = load_network(config.anchor_checkpoint_file, "depth") if config.anchor_weight else None
-        self._variables = {**self.disp_net.release_variables(), **self.pose_exp_net.release_variables()}
+        self.object_net = ObjectMotionNet.from_train_config(config) if config.object_motion else None
+        self.networks = [net for net in (self.disp_net, self.pose_exp_net, self.object_net) if net]
+        self._variables = {name: value for net in self.networks for name, value in net.release_variables().items()}
         trained = {name: variable for name, variable in self._variables.items() if variable.trainable}
         self.optimizer = Adam(trained, config.beta1)
         self._loss_scale = LossScale() if config.precision == "float16" else None
@@ -145,7 +147,7 @@ class SfMLearner:
             UserError: no such checkpoint, variables that are missing or of another shape (all are listed), or another
                 smallest disparity.
         """
-        self._check_min_disp(path)
+        checkpoint.check_min_disp(path, MIN_DISP, self.config.min_disp)
         moments = {name: variable for name, variable in self.optimizer.state().items() if name != ITERATIONS}
         found = checkpoint.restore(path, {**self._variables, checkpoint.GLOBAL_STEP: self.global_step}, moments)
         step = int(self.global_step.numpy())
@@ -158,7 +160,7 @@ class SfMLearner:
 
     def restore_weights(self, path: str) -> None:
         """Reads the weights alone; raises UserError as `restore` does."""
-        self._check_min_disp(path)
+        checkpoint.check_min_disp(path, MIN_DISP, self.config.min_disp)
         checkpoint.restore(path, self._variables)
 
     def state(self) -> dict[str, tf.Variable]:
@@ -178,11 +180,14 @@ class SfMLearner:
         images = batch._replace(target=preprocess(batch.target), sources=preprocess(batch.sources))
         images = images._replace(intrinsics=tf.cast(batch.intrinsics, tf.float32))
         disparities, source_disparities = self._predict_disparities(images, training)
-        motion = self.pose_exp_net(images.target, images.sources, training=training)
+        seen = blank_objects(images) if self.object_net else images
+        motion = self.pose_exp_net(seen.target, seen.sources, training=training)
         if self.config.learn_intrinsics:
             images = images._replace(intrinsics=mirror_back(images.intrinsics @ motion.intrinsics[0]))
         if self.config.object_masks:
             motion = motion.confined_to(images.extras["objects"])
+        if self.object_net:
+            motion = find_object_motion(self.object_net, images, disparities[0], motion, self.config.max_objects)
         anchors = self.anchor_net(images.target)[:scales] if self.anchor_net else ()
         views = make_views(images, disparities, motion, anchors, self.config.sampler, source_disparities)
         reverse = [turn_around(view, motion) for view in views] if self.config.both_directions else []
@@ -272,13 +277,6 @@ class SfMLearner:
         has_dropped = before != _NEVER and step >= before
         if self.config.lr_decay_step is not None:
             self._lr_decay_step.assign(before if has_dropped else self.config.lr_decay_step)
-
-    def _check_min_disp(self, path: str) -> None:
-        min_disp = checkpoint.read_min_disp(path, MIN_DISP)
-        if not math.isclose(min_disp, self.config.min_disp, rel_tol=1e-6):
-            raise UserError(
-                f"checkpoint {path} was trained with min_disp={min_disp:.6g}, expected {self.config.min_disp:.6g}"
-            )
 
     def _forward(self, batch: Batch) -> dict[str, Any]:
         outputs = self.compute(batch)

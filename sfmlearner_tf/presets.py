@@ -39,3 +39,9 @@ PRESETS["free_motion"] = {
     "rotation_cycle_weight": 0.001,
     "translation_cycle_weight": 0.01,
 }
+# Objects whose masks the data has are given motions of their own (Casser et al., AAAI 2019).
+PRESETS["object_motion"] = {
+    **PRESETS["recommended"],
+    "object_motion": True,
+    "object_size_weight": 0.01,
+}

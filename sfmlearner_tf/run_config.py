@@ -25,7 +25,9 @@ _ARCHITECTURE = (
     "depth_norm",
     "pose_network",
     "learn_intrinsics",
+    "focal_ratio",
     "motion_field",
+    "object_motion",
     "min_disp",
     "num_scales",
 )

@@ -221,8 +221,7 @@ class Trainer:
 
     def _introduce(self) -> None:
         print(device.describe(self.config))
-        nets = (self.learner.disp_net, self.learner.pose_exp_net)
-        counts = {type(net).__name__: net.count_params() for net in nets}
+        counts = {type(net).__name__: net.count_params() for net in self.learner.networks}
         for name, count in counts.items():
             print(f"{name}: {count:,} parameters")
         print(f"parameter_count = {sum(counts.values())}")

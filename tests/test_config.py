@@ -80,7 +80,8 @@ def test_presets():
     assert recommended.learning_rate == 0.1
     assert 0 < recommended.ssim_weight <= 1
     with pytest.raises(
-        ValueError, match="preset must be one of release, recommended, scale_consistent, free_motion, got 'x'"
+        ValueError,
+        match="preset must be one of release, recommended, scale_consistent, free_motion, object_motion, got 'x'",
     ):
         TrainConfig.from_preset("x")
 

@@ -63,6 +63,23 @@ def test_the_head_by_hand(make):
     np.testing.assert_allclose(found, [camera_of(np.array([1, -0.5, 0.1, -0.2]))] * 2, rtol=1e-6)
 
 
+@pytest.mark.parametrize("make", [PoseExpNet, PairNet])
+def test_a_known_ratio_of_the_focal_lengths_is_held(make, tmp_path):
+    frames = frames_of(make_batch())
+    free, held = (stir(make(2, learn_intrinsics=True, focal_ratio=ratio)) for ratio in (0.0, 1.25))
+    camera, found = (network(*frames).intrinsics[0].numpy() for network in (free, held))
+    np.testing.assert_allclose(found[:, 1, 1], 1.25 * camera[:, 0, 0], rtol=1e-6)
+    found[:, 1, 1] = camera[:, 1, 1]
+    np.testing.assert_array_equal(found, camera)
+    # Whoever reads the checkpoint holds it, too.
+    name = {PoseExpNet: "posenet", PairNet: "pairnet"}[make]
+    learner = SfMLearner(TrainConfig(**OPTIONS, focal_ratio=1.25, pose_network=name))
+    run_config.write(learner.config, str(tmp_path))
+    path = learner.save(str(tmp_path))
+    assert load_pose_network(path).focal_ratio == 1.25
+    assert load_pose_network(path).for_inference().focal_ratio == 1.25
+
+
 def test_the_camera_is_the_mean_over_pairs_and_orders():
     batch, network = make_batch(), stir(PairNet(2, both_orders=True, learn_intrinsics=True))
     single = PairNet(1, learn_intrinsics=True)

@@ -5,54 +5,9 @@ import sys
 from dataclasses import fields
 
 import pytest
-import tensorflow as tf
 
 from sfmlearner_tf import TrainConfig, __version__, run_config
-from sfmlearner_tf.checkpoint_folder import CheckpointFolder
-from sfmlearner_tf.curves import Curves
 from sfmlearner_tf.errors import UserError
-
-# What a run of this version and of 2017 writes, and what others may put beside it.
-RUN_FILES = (
-    "bad_examples.txt",
-    "checkpoint",
-    "config.json",
-    "events.out.tfevents.1500000000.host",
-    "events.out.tfevents.1700000000.host.123.0.v2",
-    "model-12.data-00000-of-00001",
-    "model-12.index",
-    "model-12.meta",
-    "model-12-replaced.index",
-    *(f"model.best.{kind}" for kind in ("data-00000-of-00001", "index")),
-    *(f"model.latest.{kind}" for kind in ("data-00000-of-00001", "index")),
-    "model.latest-replaced.index",
-    "validation.csv",
-    "validation.png",
-)
-FOREIGN_FILES = (
-    "notes.txt",
-    "model-12.zip",
-    "model-twelve.index",
-    "model.index",
-    "my-model-12.index",
-    "model.latest.txt",
-    "old.config.json",
-    "config.json.orig",
-    "validation.csv.bak",
-    "train.txt",
-    # That of a process that was killed; the next one takes it.
-    ".lock",
-    # The authors' released model, fetched into the same folder.
-    *(f"model-190532.{kind}" for kind in ("data-00000-of-00001", "index")),
-)
-
-
-STATE = 'model_checkpoint_path: "model-12"\nall_model_checkpoint_paths: "/elsewhere/model-12"\n'
-
-
-def write_files(folder, names):
-    for name in names:
-        (folder / name).write_text(STATE if name == "checkpoint" else "")
 
 
 def other_value(option):
@@ -72,17 +27,18 @@ def other_value(option):
 
 def changed(name):
     """A configuration with another value of the option, and what that needs beside it."""
-    moving = {"motion_field": True, "pose_network": "pairnet"}
+    moves = ("motion_field", "object_masks", "object_sparsity_weight", "object_smooth_weight")
     companions = {
         "anchor_weight": {"anchor_checkpoint_file": "model"},
         "anchor_checkpoint_file": {"anchor_weight": 0.5},
         "encoder_weights": {"depth_network": "resnet50"},
         "val_files": {"val_kitti_dir": "kitti"},
-        "motion_field": {"pose_network": "pairnet"},
-        **{f"object_{what}": moving for what in ("masks", "sparsity_weight", "smooth_weight")},
-        **{f"{what}_cycle_weight": {"both_directions": True} for what in ("rotation", "translation")},
+        "focal_ratio": {"learn_intrinsics": True},
+        **{key: {"motion_field": True, "pose_network": "pairnet"} for key in moves},
+        **{key: {"object_motion": True} for key in ("max_objects", "object_size_weight")},
+        **{key: {"both_directions": True} for key in ("rotation_cycle_weight", "translation_cycle_weight")},
     }
-    option = next(option for option in fields(TrainConfig) if option.name == name)
+    (option,) = (option for option in fields(TrainConfig) if option.name == name)
     return TrainConfig(**{name: other_value(option), **companions.get(name, {})})
 
 
@@ -175,7 +131,7 @@ def test_a_folder_in_place_of_the_file_is_told(tmp_path):
 
 ARCHITECTURE = {
     "seq_length", "num_scales", "min_disp", "depth_network", "depth_norm", "pose_network", "learn_intrinsics",
-    "motion_field",
+    "focal_ratio", "motion_field", "object_motion",
 }  # fmt: skip
 OTHER = {
     "learning_rate", "beta1", "smooth_weight", "explain_reg_weight", "batch_size", "img_height", "img_width",
@@ -183,6 +139,7 @@ OTHER = {
     "lr_decay_after", "lr_decay_factor", "precision", "seed", "both_directions", "geometry_weight", "consistency_mask",
     "constant_depth_weight", "occlusion_aware", "object_sparsity_weight", "object_smooth_weight",
     "rotation_cycle_weight", "translation_cycle_weight", "object_masks",
+    "max_objects", "object_size_weight",
 }  # fmt: skip
 
 
@@ -212,78 +169,6 @@ def test_differences_are_told():
     # With masks on both sides, their weight is one like any other.
     before, now = TrainConfig(explain_reg_weight=0.2), TrainConfig(explain_reg_weight=0.1)
     assert run_config.compare(before, now) == ([], ["explain_reg_weight was 0.2, now 0.1"])
-
-
-def test_signs_of_a_run(tmp_path):
-    assert run_config.holds_run(str(tmp_path / "missing")) is None
-    assert run_config.holds_run(str(tmp_path)) is None
-    for name in FOREIGN_FILES:
-        (tmp_path / name).write_text("")
-    (tmp_path / "model-7.index").mkdir()
-    (tmp_path / "config.json").write_text("")  # alone it shows a run that has saved nothing
-    assert run_config.holds_run(str(tmp_path)) is None
-    for name in ("checkpoint", "model.latest.index", "model.best.index", "validation.csv"):
-        (tmp_path / name).write_text("")
-        assert run_config.holds_run(str(tmp_path)) == name
-        (tmp_path / name).unlink()
-    with pytest.raises(UserError, match=r"config\.json: expected a folder of checkpoints, found: Not a directory"):
-        run_config.holds_run(str(tmp_path / "config.json"))
-
-
-def test_a_run_is_removed_and_nothing_else(tmp_path):
-    run_config.remove_run(str(tmp_path / "missing"))
-    write_files(tmp_path, (*RUN_FILES, *FOREIGN_FILES))
-    (tmp_path / "model-7.index").mkdir()
-    (tmp_path / "plugins").mkdir()
-    (tmp_path / "plugins" / "config.json").write_text("")
-    (tmp_path / "model-8.index").symlink_to(tmp_path / "plugins")
-    (tmp_path / "model.best.meta").symlink_to(tmp_path / "train.txt")
-    run_config.remove_run(str(tmp_path))
-    assert set(os.listdir(tmp_path)) == {*FOREIGN_FILES, "model-7.index", "plugins", "model-8.index"}
-    assert os.listdir(tmp_path / "plugins") == ["config.json"]
-    assert run_config.holds_run(str(tmp_path)) is None
-
-
-def test_a_removal_that_is_interrupted_still_shows_the_run(tmp_path, monkeypatch):
-    write_files(tmp_path, RUN_FILES)
-    remove, left = os.remove, []
-
-    def remove_watched(path):
-        left.append(run_config.holds_run(str(tmp_path)))
-        remove(path)
-
-    monkeypatch.setattr(os, "remove", remove_watched)
-    run_config.remove_run(str(tmp_path))
-    assert len(left) == len(RUN_FILES)
-    assert all(left)
-
-
-def test_a_file_that_cannot_be_removed_is_named(tmp_path, monkeypatch):
-    write_files(tmp_path, ("config.json", "checkpoint"))
-
-    def refuse(path):
-        raise PermissionError(13, "Permission denied", path)
-
-    monkeypatch.setattr(os, "remove", refuse)
-    with pytest.raises(UserError, match=r"^cannot delete .*config\.json: Permission denied$"):
-        run_config.remove_run(str(tmp_path))
-    assert run_config.holds_run(str(tmp_path)) == "checkpoint"
-
-
-def test_all_that_a_run_writes_is_known(tmp_path):
-    folder = str(tmp_path)
-    run_config.write(TrainConfig(), folder)
-    checkpoints = CheckpointFolder(folder, {"net/a": tf.Variable([1.0])})
-    for save in (checkpoints.save_latest, checkpoints.save_best, lambda: checkpoints.save_step(3)):
-        save()
-    Curves(folder, last_step=3).add(3, {"total": 1.0})
-    writer = tf.summary.create_file_writer(folder)
-    with writer.as_default(step=3):
-        tf.summary.scalar("total_loss", 1.0)
-    writer.close()
-    assert len(os.listdir(tmp_path)) == 11
-    run_config.remove_run(folder)
-    assert os.listdir(tmp_path) == []
 
 
 def test_image_size_is_that_of_the_training_unless_given(tmp_path):

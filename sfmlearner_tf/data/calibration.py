@@ -75,6 +75,11 @@ def stand_in(width: int, height: int) -> Intrinsics:
     return Intrinsics(float(width), float(width), width / 2, height / 2)
 
 
+def stand_in_size(intrinsics: Intrinsics) -> tuple[int, int]:
+    """The (width, height) that `stand_in` was given."""
+    return int(2 * intrinsics.cx), int(2 * intrinsics.cy)
+
+
 def read_calibration_file(path: str, width: int, height: int) -> Intrinsics:
     """Reads the intrinsics from a KITTI calibration file (left colour camera) or COLMAP's cameras.txt.
 

@@ -44,7 +44,7 @@ def _decode_objects(content: tf.Tensor, config: TrainConfig) -> tf.Tensor:
 
 
 EXTRAS: dict[str, Extra] = {
-    "objects": Extra(OBJECTS_SUFFIX, _decode_objects, "nearest", lambda config: config.object_masks),
+    "objects": Extra(OBJECTS_SUFFIX, _decode_objects, "nearest", lambda config: config.needs_objects),
 }
 
 

@@ -63,9 +63,9 @@ class MaskFolder(NamedTuple):
 
 
 def number_objects(masks: Sequence[np.ndarray], tracked: bool = False) -> list[np.ndarray]:
-    """Gives each object one number, from 1 on, through all frames; uint8, 0 where there is none.
+    """Gives each object one number through all frames, the largest 1; uint8, 0 where there is none.
 
-    Objects beyond 255 are left out.
+    Only the 255 largest are kept.
 
     Args:
         masks: [H, W] of the frames in order, 0 where there is no object.
@@ -74,7 +74,7 @@ def number_objects(masks: Sequence[np.ndarray], tracked: bool = False) -> list[n
     """
     if tracked:
         _, numbers = np.unique([np.zeros_like(masks[0]), *masks], return_inverse=True)
-        return [_limit(frame) for frame in numbers.reshape(-1, *masks[0].shape)[1:]]
+        return _largest_first(numbers.reshape(-1, *masks[0].shape)[1:])
     found: list[np.ndarray] = []
     count = 0
     for mask in masks:
@@ -85,7 +85,7 @@ def number_objects(masks: Sequence[np.ndarray], tracked: bool = False) -> list[n
         numbers[fresh] = count + 1 + np.arange(len(fresh))
         count += len(fresh)
         found.append(numbers[index])
-    return [_limit(frame) for frame in found]
+    return _largest_first(np.stack(found))
 
 
 def _match(before: np.ndarray, now: np.ndarray, count: int) -> np.ndarray:
@@ -100,5 +100,10 @@ def _match(before: np.ndarray, now: np.ndarray, count: int) -> np.ndarray:
     return numbers
 
 
-def _limit(numbers: np.ndarray) -> np.ndarray:
-    return np.where(numbers <= _LARGEST_NUMBER, numbers, 0).astype(np.uint8)
+def _largest_first(numbers: np.ndarray) -> list[np.ndarray]:
+    """Objects numbered anew by their pixels in all frames [N, H, W] together, the largest 1; those beyond 255 are 0."""
+    areas = np.bincount(numbers.ravel())[1:]
+    ranks = np.zeros(len(areas) + 1, int)
+    ranks[1 + np.argsort(-areas, kind="stable")] = 1 + np.arange(len(areas))
+    ranks[ranks > _LARGEST_NUMBER] = 0
+    return list(ranks[numbers].astype(np.uint8))

@@ -11,6 +11,7 @@ from sfmlearner_tf.losses.cycle import rotation_cycle_loss, translation_cycle_lo
 from sfmlearner_tf.losses.explainability import explainability_loss
 from sfmlearner_tf.losses.geometry_consistency import geometry_consistency_loss
 from sfmlearner_tf.losses.object_motion import sparsity_loss, total_variation_loss
+from sfmlearner_tf.losses.object_size import object_size_loss
 from sfmlearner_tf.losses.photometric import photometric_loss
 from sfmlearner_tf.losses.smoothness import smoothness_loss
 from sfmlearner_tf.losses.term import Term
@@ -41,6 +42,7 @@ def make_terms(config: TrainConfig) -> list[Term]:
         Term("constant_depth", config.constant_depth_weight, constant_depth_loss),
         Term("object_sparsity", config.object_sparsity_weight, sparsity_loss),
         Term("object_smooth", config.object_smooth_weight, total_variation_loss),
+        Term("object_size", config.object_size_weight, object_size_loss),
         Term("rotation_cycle", config.rotation_cycle_weight, rotation_cycle_loss),
         Term("translation_cycle", config.translation_cycle_weight, translation_cycle_loss),
     ]

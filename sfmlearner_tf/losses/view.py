@@ -13,8 +13,8 @@ from sfmlearner_tf import images as im
 from sfmlearner_tf import sampler
 from sfmlearner_tf.batch import Batch
 from sfmlearner_tf.data.extras import EXTRAS
-from sfmlearner_tf.geometry import Rigid3, project_pixels, scale_intrinsics
-from sfmlearner_tf.networks.motion import ExtendedMotion, Motion
+from sfmlearner_tf.geometry import Rigid3, pixel2cam, project_pixels, scale_intrinsics
+from sfmlearner_tf.networks.motion import ExtendedMotion, Motion, ObjectMotion
 
 # In the unit of depth; what is nearer counts as this near.
 _LEAST_DEPTH = 1e-3
@@ -37,6 +37,7 @@ class View:
     z: [N*B, h, w, 1], depth in the source camera.
     in_view: [N*B, h, w, 1], 1 where the pixel falls inside the source, else 0.
     warped: [N*B, h, w, 3], the sources sampled there; 0, mid-grey, where not in view.
+    objects: the motions of whole objects, None without any.
     mask_logits: [B, h, w, 2*N], None without masks.
     anchor: [B, h, w, 1], the disparity to hold to, None without an anchor.
     source_disparity: [N*B, h, w, 1], None where only the target's is predicted.
@@ -61,6 +62,7 @@ class View:
     warped: tf.Tensor
     src_T_tgt: Rigid3
     object_motion: tf.Tensor | None = None
+    objects: ObjectMotion | None = None
     mask_logits: tf.Tensor | None = None
     anchor: tf.Tensor | None = None
     source_disparity: tf.Tensor | None = None
@@ -142,21 +144,26 @@ def make_views(
     num_sources = motion.poses.shape[1]
     sources = im.stack_sources(batch.sources, num_sources)
     src_T_tgt = Rigid3.from_vector(stack_poses(motion.poses))
-    fields = motion.fields if isinstance(motion, ExtendedMotion) else ()
+    fields, objects = (motion.fields, motion.objects) if isinstance(motion, ExtendedMotion) else ((), ())
     full_height, full_width = batch.target.shape[1:3]
     views = []
     for scale, disparity in enumerate(disparities):
         height, width = disparity.shape[1:3]
+        intrinsics = scale_intrinsics(batch.intrinsics, width / full_width, height / full_height)
+        object_motion = im.resize_area(fields[0], height, width) if fields else None
+        if objects:
+            object_motion = move_objects(objects[0], 1 / disparity[..., 0], intrinsics, src_T_tgt)
         views.append(
             _make_view(
                 src_T_tgt=src_T_tgt,
-                object_motion=im.resize_area(fields[0], height, width) if fields else None,
+                object_motion=object_motion,
+                objects=objects[0] if objects else None,
                 scale=scale,
                 num_sources=num_sources,
                 target=im.resize_area(batch.target, height, width),
                 sources=im.resize_area(sources, height, width),
                 disparity=disparity,
-                intrinsics=scale_intrinsics(batch.intrinsics, width / full_width, height / full_height),
+                intrinsics=intrinsics,
                 mask_logits=motion.mask_logits[scale] if motion.mask_logits else None,
                 anchor=anchors[scale] if anchors else None,
                 source_disparity=source_disparities[scale] if source_disparities else None,
@@ -192,6 +199,28 @@ def turn_around(view: View, motion: Motion | ExtendedMotion) -> View:
         num_targets=view.num_sources,
         kernel=view.kernel,
     )
+
+
+def move_objects(objects: ObjectMotion, depth: tf.Tensor, intrinsics: tf.Tensor, src_T_tgt: Rigid3) -> tf.Tensor:
+    """By how much the motions of whole objects move points beside the camera's motion: [N*B, h, w, 3], in the frames of
+    the source cameras, in the unit of depth.
+
+    Args:
+        depth: [B, h, w] of the target.
+        intrinsics: [B, 3, 3] at that size, pixels.
+        src_T_tgt: of each pair, [N*B].
+    """
+    height, width = depth.shape[1:]
+    num_sources = objects.poses.shape[2]
+    numbers = tf.reshape(im.resize_nearest(objects.numbers[..., :1], height, width), [-1, 1, height * width])
+    points = tf.tile(pixel2cam(depth, intrinsics), [num_sources, 1, 1])
+    shift = tf.zeros_like(points)
+    for number, poses in enumerate(tf.unstack(objects.poses, axis=1), start=1):
+        moved = Rigid3.from_vector(stack_poses(poses)).transform(points)
+        is_object = tf.tile(tf.cast(numbers == number, points.dtype), [num_sources, 1, 1])
+        shift += is_object * (moved - points)
+    shift = tf.linalg.matrix_transpose(src_T_tgt.rotation @ shift)
+    return tf.reshape(shift, [-1, height, width, 3])
 
 
 def stack_poses(poses: tf.Tensor) -> tf.Tensor:

@@ -21,6 +21,19 @@ class Motion(NamedTuple):
     mask_logits: tuple[tf.Tensor, ...] = ()
 
 
+class ObjectMotion(NamedTuple):
+    """How whole objects move, in the frame of the target's camera.
+
+    poses: [B, K, N, 6], from the target to each source, of the objects that are 1 to K in `numbers`.
+    numbers: uint8 [B, H, W, 1 + N], which object each pixel is of, in the target and then in the sources; 0 for none.
+    height: a scalar, that of all objects, in the unit of depth.
+    """
+
+    poses: tf.Tensor
+    numbers: tf.Tensor
+    height: tf.Tensor
+
+
 class ExtendedMotion(NamedTuple):
     """A `Motion` with what options beyond the release's add to it.
 
@@ -30,6 +43,7 @@ class ExtendedMotion(NamedTuple):
     intrinsics: ([B, 3, 3],), pixels of the images, of a network that learns them, else ().
     fields: of a network that learns them, how points of the target move beside the camera's motion, in the unit of its
         translation: [N*B, H, W, 3], all of a source together; with reverse_poses also those of the sources; else ().
+    objects: of a run that learns them, the motions of whole objects, else ().
     """
 
     poses: tf.Tensor
@@ -37,6 +51,7 @@ class ExtendedMotion(NamedTuple):
     reverse_poses: tuple[tf.Tensor, ...] = ()
     intrinsics: tuple[tf.Tensor, ...] = ()
     fields: tuple[tf.Tensor, ...] = ()
+    objects: tuple[ObjectMotion, ...] = ()
 
     def confined_to(self, objects: tf.Tensor) -> ExtendedMotion:
         """The motion in which nothing but objects moves by itself.

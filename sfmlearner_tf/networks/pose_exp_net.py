@@ -31,7 +31,8 @@ class PoseExpNet(PoseNetwork):
         predict_masks: whether to predict explainability masks.
         seed: decides the initial weights.
         name: the release's variable scope.
-        kwargs: `learn_intrinsics`, see `PoseNetwork`, and Keras's own, such as `dtype="mixed_bfloat16"`.
+        kwargs: `learn_intrinsics` and `focal_ratio`, see `PoseNetwork`, and Keras's own, such as
+            `dtype="mixed_bfloat16"`.
 
     Raises:
         ValueError: num_sources below 1.

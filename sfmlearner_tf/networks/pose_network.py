@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import tensorflow as tf
 
-from sfmlearner_tf import checkpoint
+from sfmlearner_tf import checkpoint, run_config
 from sfmlearner_tf.networks.layers import Network, image_sides
 
 if TYPE_CHECKING:
@@ -27,18 +27,28 @@ class PoseNetwork(Network):
         seed: decides the initial weights.
         name: the variable scope.
         learn_intrinsics: whether to predict the camera's intrinsics, too.
+        focal_ratio: fy over fx of what is predicted; 0 predicts both.
         kwargs: Keras's own, such as `dtype="mixed_bfloat16"`.
 
     Raises:
         ValueError: num_sources below 1.
     """
 
-    def __init__(self, num_sources: int, seed: int, name: str, learn_intrinsics: bool = False, **kwargs: Any) -> None:
+    def __init__(
+        self,
+        num_sources: int,
+        seed: int,
+        name: str,
+        learn_intrinsics: bool = False,
+        focal_ratio: float = 0.0,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(seed, name, **kwargs)
         if num_sources < 1:
             raise ValueError(f"num_sources must be at least 1, got {num_sources}")
         self.num_sources = num_sources
         self.learn_intrinsics = learn_intrinsics
+        self.focal_ratio = focal_ratio
 
     def add_heads(self, in_channels: int, pose_outputs: int) -> None:
         """Adds what makes motion, and intrinsics if asked for, of the network's last features."""
@@ -51,10 +61,12 @@ class PoseNetwork(Network):
         al., ICCV 2019)."""
         height, width = (tf.cast(side, tf.float32) for side in image_sides(images))
         raw = tf.reduce_mean(self.intrinsics_head(features), axis=[1, 2])
-        focal_x, focal_y = tf.unstack(tf.nn.softplus(raw[:, :2]), axis=1)
+        focal_x, focal_y = tf.unstack(tf.nn.softplus(raw[:, :2]) * tf.stack([width, height]), axis=1)
         centre_x, centre_y = tf.unstack(raw[:, 2:] + 0.5, axis=1)
+        if self.focal_ratio:
+            focal_y = self.focal_ratio * focal_x
         zero, one = tf.zeros_like(focal_x), tf.ones_like(focal_x)
-        entries = [width * focal_x, zero, width * centre_x, zero, height * focal_y, height * centre_y, zero, zero, one]
+        entries = [focal_x, zero, width * centre_x, zero, focal_y, height * centre_y, zero, zero, one]
         return tf.reshape(tf.stack(entries, axis=1), [-1, 3, 3])
 
     def get_config(self) -> dict[str, Any]:
@@ -62,6 +74,7 @@ class PoseNetwork(Network):
             **super().get_config(),
             "num_sources": self.num_sources,
             "learn_intrinsics": self.learn_intrinsics,
+            "focal_ratio": self.focal_ratio,
         }
 
     @classmethod
@@ -70,6 +83,7 @@ class PoseNetwork(Network):
             num_sources=config.num_sources,
             seed=config.seed,
             learn_intrinsics=config.learn_intrinsics,
+            focal_ratio=config.focal_ratio,
             dtype=config.dtype_policy,
             **cls.options_of_run(config),
         )
@@ -81,7 +95,11 @@ class PoseNetwork(Network):
 
     @classmethod
     def options_of_checkpoint(cls, path: str) -> dict[str, Any]:
-        return {"learn_intrinsics": f"pose_exp_net/{_INTRINSICS_HEAD}/weights" in checkpoint.list_shapes(path)}
+        config = run_config.read_beside(path)
+        return {
+            "learn_intrinsics": f"pose_exp_net/{_INTRINSICS_HEAD}/weights" in checkpoint.list_shapes(path),
+            "focal_ratio": config.focal_ratio if config else 0.0,
+        }
 
     def _copy(self, **changes: Any) -> Self:
         """A network with other arguments and these weights, as far as it has them."""

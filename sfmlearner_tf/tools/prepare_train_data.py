@@ -108,6 +108,9 @@ def main() -> None:
         listing.notes += make_examples(todo, recipe, FLAGS.num_threads)
         print(f"{sum(len(sequence.frames) for sequence in todo)} frames decoded")
         print_notes(listing.notes)
+        if FLAGS.intrinsics == calibration.UNKNOWN:
+            camera = recipe.geometry.scale(sequences[0].intrinsics, calibration.stand_in_size(sequences[0].intrinsics))
+            print(f"square pixels have fy/fx = {camera.fy / camera.fx:.4g} here: give it as --focal_ratio in training")
         wanted = [example for sequence in mine for example in sequence.examples(FLAGS.seq_length)]
         missing = _finish_shard(wanted, recipe) if FLAGS.shard else _finish(wanted)
     _print_completeness(listing.notes)

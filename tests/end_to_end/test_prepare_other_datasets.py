@@ -81,6 +81,8 @@ def test_an_unknown_camera_is_for_training_that_learns_it(tmp_path):
     result = prepare(folder, out, "--intrinsics=unknown", dataset_name="images")
     assert result.returncode == 0, result.stderr
     assert json.loads((out / "prepared_with.json").read_text())["intrinsics"] == "unknown"
+    # From 124x38 to 48x32.
+    assert f"square pixels have fy/fx = {(32 / 38) / (48 / 124):.4g} here" in result.stdout
     # A stand-in: the width as focal length, at the size of the strips.
     camera = read_intrinsics(str(next(out.rglob("*_cam.txt"))))
     np.testing.assert_allclose([camera[0, 0], camera[0, 2], camera[1, 2]], [48, 24, 16])

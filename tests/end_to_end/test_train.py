@@ -126,8 +126,9 @@ def test_mistakes_in_flags(dataset_dir, tmp_path):
     assert "--batch_size=four" in error_of("--batch_size=four")
     assert "unexpected argument 'formatted'" in error_of("formatted")
     assert "dataset_dir is required" in error_of()
-    assert "--preset=fast: value should be one of <release|recommended|scale_consistent|free_motion>" in error_of(
-        "--preset=fast"
+    assert (
+        "--preset=fast: value should be one of <release|recommended|scale_consistent|free_motion|object_motion>"
+        in error_of("--preset=fast")
     )
 
 
