@@ -53,7 +53,7 @@ def make_stages(config, examples) -> dict[str, Callable]:
     """Each stage of a batch by its name, as a function without arguments."""
     import tensorflow as tf
 
-    from sfmlearner_tf.data import batches
+    from sfmlearner_tf.data import augmentation, batches
 
     stems = tf.constant([example.stem(config.dataset_dir) for example in examples[: config.batch_size]])
 
@@ -66,8 +66,8 @@ def make_stages(config, examples) -> dict[str, Callable]:
     step = tf.Variable(0, dtype=tf.int64)
     return {
         "decode": lambda: load_in_graph(stems),
-        "augment": tf.function(lambda: batches.augment(batch, config.seed, step.assign_add(1))),
-        "mirror": tf.function(lambda: batches.flip(batch, config.seed, step.assign_add(1))),
+        "augment": tf.function(lambda: augmentation.augment(batch, config.seed, step.assign_add(1))),
+        "mirror": tf.function(lambda: augmentation.flip(batch, config.seed, step.assign_add(1))),
     }
 
 

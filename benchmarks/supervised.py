@@ -99,7 +99,7 @@ def draw_batch(random: np.random.RandomState, triplets: list[held_out.Triplet], 
     """Images uint8 [B, H, W, 3] and depths [B, H, W] in metres, mirrored or not, enlarged and cut out."""
     import tensorflow as tf
 
-    from sfmlearner_tf.data.batches import MAX_SCALING
+    from sfmlearner_tf.data.augmentation import MAX_SCALING
 
     chosen = [triplets[i] for i in random.randint(0, len(triplets), batch_size)]
     images, depths_m = np.stack([t.target for t in chosen]), np.stack([t.depth_m for t in chosen])

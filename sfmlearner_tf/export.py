@@ -167,7 +167,7 @@ def make_function(
 
     sides = (None, None) if any_size else size
     specs = [tf.TensorSpec([batch_size, *sides, count], tf.uint8, key) for key, count in channels.items()]
-    return tf.function(predict, input_signature=specs)
+    return tf.function(predict, input_signature=specs, autograph=False)
 
 
 def track(networks: Exportable) -> tf.Module:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Any, NamedTuple
 
 import tensorflow as tf
@@ -85,15 +86,17 @@ class SfMLearner:
         self._lr_decay_step = distribution.make_counter("lr_decay_step", config.lr_decay_step or _NEVER)
         self.disp_net.follow(self.global_step)
         self._min_disp = tf.Variable(config.min_disp, trainable=False, name="min_disp")
+        # Nothing below is Python's control flow over tensors; looking for it would delay the first step by seconds.
+        function = partial(tf.function, autograph=False)
         # XLA compiles no communication: each replica compiles what comes before the losses of all are added up.
         several = tf.distribute.has_strategy()
-        self._observe = tf.function(self._look, jit_compile=True) if several and config.jit_compile else self._look
-        self._compiled_gradients = tf.function(self._compute_gradients, jit_compile=config.jit_compile and not several)
+        self._observe = function(self._look, jit_compile=True) if several and config.jit_compile else self._look
+        self._compiled_gradients = function(self._compute_gradients, jit_compile=config.jit_compile and not several)
         self._replica_gradients = self._compute_gradients if several else self._compiled_gradients
-        self._compiled_train_step = tf.function(self._train_step)
-        self._compiled_forward = tf.function(self._forward)
-        self._compiled_disparities = tf.function(self._disparities)
-        self._compiled_poses = tf.function(self._poses)
+        self._compiled_train_step = function(self._train_step)
+        self._compiled_forward = function(self._forward)
+        self._compiled_disparities = function(self._disparities)
+        self._compiled_poses = function(self._poses)
 
     @property
     def trainable_variables(self) -> list[tf.Variable]:

@@ -74,7 +74,7 @@ def load_depth_predictor(ckpt_file: str, height: int, width: int) -> DepthPredic
     network = load_network(ckpt_file, "depth")
 
     @_tell_lack_of_memory()
-    @tf.function(input_signature=[tf.TensorSpec([None, height, width, 3], tf.uint8)])
+    @tf.function(input_signature=[tf.TensorSpec([None, height, width, 3], tf.uint8)], autograph=False)
     def predict(images: tf.Tensor) -> tf.Tensor:
         return 1 / network(preprocess(images))[0][..., 0]
 
@@ -93,8 +93,10 @@ def load_pose_predictor(ckpt_file: str, height: int, width: int, seq_length: int
     network = load_pose_network(ckpt_file, seq_length)
     channels = 3, 3 * network.num_sources
 
+    specs = [tf.TensorSpec([None, height, width, count], tf.uint8) for count in channels]
+
     @_tell_lack_of_memory()
-    @tf.function(input_signature=[tf.TensorSpec([None, height, width, count], tf.uint8) for count in channels])
+    @tf.function(input_signature=specs, autograph=False)
     def predict(target: tf.Tensor, sources: tf.Tensor) -> tf.Tensor:
         return network(preprocess(target), preprocess(sources)).poses
 

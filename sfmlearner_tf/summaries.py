@@ -33,7 +33,7 @@ class Summaries:
             raise UserError(f"cannot write summaries: {first_line(error)}") from None
         self.learner = learner
         # In a graph: outside of one, TensorFlow loses some memory with every image and histogram.
-        self._record = tf.function(self._record_batch)
+        self._record = tf.function(self._record_batch, autograph=False)
 
     def write(self, step: int, batch: Batch) -> None:
         """Writes the summaries of a batch, as the networks see it before they learn from it."""

@@ -17,7 +17,7 @@ from sfmlearner_tf import checkpoint, device, distribution, resuming, run_config
 from sfmlearner_tf.batch import Batch
 from sfmlearner_tf.checkpoint_folder import CheckpointFolder
 from sfmlearner_tf.config import TrainConfig
-from sfmlearner_tf.data.batches import Share
+from sfmlearner_tf.data.augmentation import Share
 from sfmlearner_tf.data.calibration import UNKNOWN
 from sfmlearner_tf.data.feed import BAD_EXAMPLES_NAME, Feed, read_left_out
 from sfmlearner_tf.data.formatted import Example, read_split

@@ -6,7 +6,7 @@ import tensorflow as tf
 
 from formatted_data import write_formatted_data
 from sfmlearner_tf import Batch, TrainConfig
-from sfmlearner_tf.data import batches
+from sfmlearner_tf.data import augmentation, batches
 from sfmlearner_tf.data.formatted import Example, read_split
 
 
@@ -28,7 +28,8 @@ def test_shares_of_all_workers_are_the_batch(folder, count):
     examples = read_split(config.dataset_dir, "train")
     whole = batches.make_batches(config, examples, first_step=3, position=10).take(5)
     shares = [
-        batches.make_batches(config, examples, 3, 10, batches.Share(index, count)).take(5) for index in range(count)
+        batches.make_batches(config, examples, 3, 10, augmentation.Share(index, count)).take(5)
+        for index in range(count)
     ]
     for batch, *parts in zip(whole, *shares):
         for expected, *found in zip(batch[:3], *(part[:3] for part in parts)):
@@ -48,9 +49,9 @@ def test_a_seed_means_the_same_in_every_version():
         (0, (105.981766, 114.24295), (94.981766, 51.121475), (79, 79, 79, 120)),
         (7, (100.50449, 110.70782), (99.50449, 50.35391), (79, 79, 120, 79)),
     ):
-        found = batches.augment(batch, 8964, tf.constant(step, tf.int64)).intrinsics[0].numpy()
+        found = augmentation.augment(batch, 8964, tf.constant(step, tf.int64)).intrinsics[0].numpy()
         np.testing.assert_allclose(found, [[focal[0], 0, centre[0]], [0, focal[1], centre[1]], [0, 0, 1]], rtol=1e-6)
-        found = batches.flip(shifted, 8964, tf.constant(step, tf.int64)).intrinsics[:, 0, 2]
+        found = augmentation.flip(shifted, 8964, tf.constant(step, tf.int64)).intrinsics[:, 0, 2]
         np.testing.assert_array_equal(found, flipped)
 
 
@@ -68,10 +69,10 @@ def test_shares_of_three_are_mirrored_as_the_batch_is():
     images = [tf.constant(np.random.RandomState(0).randint(0, 256, (6, 4, 10, count)), tf.uint8) for count in (3, 6)]
     whole = Batch(*images, tf.constant(np.tile(np.eye(3, dtype=np.float32), (6, 1, 1))))
     for step in range(4):
-        expected = batches.flip(whole, 5, tf.constant(step, tf.int64))
+        expected = augmentation.flip(whole, 5, tf.constant(step, tf.int64))
         for index in range(2):
             part = tf.nest.map_structure(lambda values, index=index: values[3 * index : 3 * index + 3], whole)
-            found = batches.flip(part, 5, tf.constant(step, tf.int64), batches.Share(index, 2))
+            found = augmentation.flip(part, 5, tf.constant(step, tf.int64), augmentation.Share(index, 2))
             np.testing.assert_array_equal(found.target, expected.target[3 * index : 3 * index + 3])
 
 

@@ -9,7 +9,7 @@ from PIL import Image
 
 from formatted_data import write_formatted_data
 from sfmlearner_tf import Batch, TrainConfig
-from sfmlearner_tf.data import batches
+from sfmlearner_tf.data import augmentation, batches
 from sfmlearner_tf.data.formatted import Example, read_split, write_example
 
 
@@ -64,7 +64,7 @@ def test_augmentation_equals_numpy():
     intrinsics = np.tile(np.float32([[25, 0, 14], [0, 26, 9], [0, 0, 1]]), (2, 1, 1))
     scaling, offset = np.float32([1.12, 1.07]), [1, 2]  # y, x
     out_size = [22, 32]  # 20 * 1.12 and 30 * 1.07, cut off
-    batch = batches.scale_and_crop(
+    batch = augmentation.scale_and_crop(
         batch_of(frames, intrinsics), tf.constant(scaling), tf.constant(out_size), tf.constant(offset)
     )
     found = frames_of(batch)
@@ -79,7 +79,7 @@ def test_augmentation_equals_numpy():
 
 def test_draws_cover_the_range_and_stay_in_the_image():
     batch = batch_of(np.zeros([1, 40, 60, 9], np.uint8), [[[50.0, 0, 30], [0, 40, 20], [0, 0, 1]]])
-    augment = tf.function(batches.augment)
+    augment = tf.function(augmentation.augment)
     scalings, offsets, rooms = [], [], []  # x, y
     for step in range(300):
         (fx, _, cx), (_, fy, cy), _ = augment(batch, 1, tf.constant(step)).intrinsics[0].numpy()
@@ -106,7 +106,7 @@ def test_draws_cover_the_range_and_stay_in_the_image():
 def test_flipped_frames_keep_their_camera():
     frames = np.random.RandomState(0).randint(0, 256, (64, 4, 10, 9)).astype(np.uint8)
     intrinsics = np.tile(np.float32([[8, 0, 4.2], [0, 9, 1.9], [0, 0, 1]]), (64, 1, 1))
-    batch = batches.flip(batch_of(frames, intrinsics), 5, tf.constant(7, tf.int64))
+    batch = augmentation.flip(batch_of(frames, intrinsics), 5, tf.constant(7, tf.int64))
     found, found_intrinsics = frames_of(batch), batch.intrinsics
     mirrored = np.array([np.array_equal(one, other[:, ::-1]) for one, other in zip(found, frames)])
     assert 16 < mirrored.sum() < 48
@@ -245,7 +245,7 @@ def test_examples_are_mirrored_anew_at_every_step():
     frames = np.random.RandomState(0).randint(0, 256, (8, 4, 10, 9)).astype(np.uint8)
     batch = batch_of(frames, np.tile(np.eye(3, dtype=np.float32), (8, 1, 1)))
     drawn = [
-        tuple(np.any(frames_of(batches.flip(batch, seed, tf.constant(step, tf.int64))) != frames, axis=(1, 2, 3)))
+        tuple(np.any(frames_of(augmentation.flip(batch, seed, tf.constant(step, tf.int64))) != frames, axis=(1, 2, 3)))
         for seed in (1, 2)
         for step in range(6)
     ]

@@ -18,7 +18,7 @@ import small_train
 from forked import ForkedCommand
 from formatted_data import write_formatted_data
 from sfmlearner_tf import TrainConfig
-from sfmlearner_tf.data.batches import Share
+from sfmlearner_tf.data.augmentation import Share
 from sfmlearner_tf.data.cache import find_free_memory
 from sfmlearner_tf.data.extras import EXTRAS, Extra
 from sfmlearner_tf.data.feed import Feed
@@ -42,7 +42,7 @@ def data(tmp_path, monkeypatch):
     return folder
 
 
-def decode_numbers(content):
+def decode_numbers(content, _config):
     return tf.strings.to_number(tf.strings.split(content))
 
 

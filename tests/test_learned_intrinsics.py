@@ -11,7 +11,7 @@ import tensorflow as tf
 
 from formatted_data import write_formatted_data
 from sfmlearner_tf import Batch, PoseExpNet, SfMLearner, TrainConfig, export, run_config
-from sfmlearner_tf.data import batches
+from sfmlearner_tf.data import augmentation, batches
 from sfmlearner_tf.errors import UserError
 from sfmlearner_tf.geometry import Rigid3, mirror_back, project_pixels
 from sfmlearner_tf.images import preprocess
@@ -100,8 +100,8 @@ def test_what_augmentation_did_and_the_camera_make_the_augmented_camera():
     camera = np.float32([[50, 0, 30.5], [0, 44, 14.25], [0, 0, 1]])
     batch, step = make_batch(16), tf.constant(3, tf.int64)
     known = batch._replace(intrinsics=tf.constant(np.tile(camera, (16, 1, 1))))
-    known = batches.augment(batches.flip(known, 5, step), 5, step)
-    unknown = batches.augment(batches.flip(batch, 5, step, unknown_camera=True), 5, step)
+    known = augmentation.augment(augmentation.flip(known, 5, step), 5, step)
+    unknown = augmentation.augment(augmentation.flip(batch, 5, step, unknown_camera=True), 5, step)
     assert 0 < np.mean(unknown.intrinsics[:, 0, 0] < 0) < 1
     np.testing.assert_allclose(mirror_back(unknown.intrinsics @ camera), known.intrinsics, rtol=1e-5)
     np.testing.assert_array_equal(unknown.sources, known.sources)

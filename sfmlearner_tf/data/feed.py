@@ -11,7 +11,7 @@ from tqdm import tqdm
 from kitti_eval.files import read_lines, write_text
 from sfmlearner_tf.batch import Batch
 from sfmlearner_tf.config import TrainConfig
-from sfmlearner_tf.data import batches
+from sfmlearner_tf.data import augmentation, batches
 from sfmlearner_tf.data.cache import DiskCache
 from sfmlearner_tf.data.formatted import Example
 from sfmlearner_tf.errors import UserError, first_line
@@ -40,7 +40,7 @@ class Feed:
         config: TrainConfig,
         examples: Sequence[Example],
         left_out: Mapping[Example, str],
-        share: batches.Share = batches.WHOLE,
+        share: augmentation.Share = augmentation.WHOLE,
     ) -> None:
         self.config = config
         self.share = share
