@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import ctypes
 import os
 import platform
 
@@ -18,6 +20,15 @@ def allow_memory_growth() -> None:
     """
     for gpu in tf.config.list_physical_devices("GPU"):
         tf.config.experimental.set_memory_growth(gpu, True)
+
+
+def return_freed_memory() -> None:
+    """Gives the memory of freed tensors back to the system.
+
+    glibc keeps much of it, scattered between what is in use, and over days of training ever more. Elsewhere does nothing.
+    """
+    with contextlib.suppress(OSError, AttributeError):
+        ctypes.CDLL(None).malloc_trim(0)
 
 
 def describe(config: TrainConfig) -> str:

@@ -15,6 +15,7 @@ from sfmlearner_tf.checkpoint_folder import CheckpointFolder
 from sfmlearner_tf.config import TrainConfig
 from sfmlearner_tf.curves import Curves
 from sfmlearner_tf.data.sequences import Intrinsics
+from sfmlearner_tf.device import return_freed_memory
 from sfmlearner_tf.errors import UserError
 from sfmlearner_tf.learner import SfMLearner
 from sfmlearner_tf.summaries import Summaries
@@ -98,6 +99,7 @@ class Records:
         """Writes model.latest; returns its path."""
         path = self.checkpoints.save_latest()
         self.saved_step = step
+        return_freed_memory()
         return path
 
     def _validate(self, validator: Validator, step: int) -> None:

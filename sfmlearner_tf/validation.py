@@ -71,8 +71,9 @@ class Validator:
         Returns:
             The losses on val.txt, without augmentation. With learn_intrinsics also fx, fy, cx and cy, pixels, the means
             of what is learned, and their standard deviations, fx_spread and so on. With val_kitti_dir also abs_rel (of
-            median-scaled depth up to 80 m, Garg's crop) and translation_error (norm of the error / norm of the motion,
-            after one scale per frame), each where the tree knows the truth. A metric that no frame gives is left out.
+            median-scaled depth up to 80 m, Garg's crop), with speed_weight abs_rel_unscaled, and translation_error
+            (norm of the error / norm of the motion, after one scale per frame), each where the tree knows the truth. A
+            metric that no frame gives is left out.
         """
         return {**self._losses(), **_average(self._errors())}
 
@@ -104,6 +105,10 @@ class Validator:
             result = evaluate_depth_map(truth, depth, DepthProtocol()) if truth else None
             if result and result.errors:
                 yield "abs_rel", result.errors.abs_rel
+            if truth and self.config.speed_weight:
+                in_metres = evaluate_depth_map(truth, depth, DepthProtocol(scale=1.0))
+                if in_metres.errors:
+                    yield "abs_rel_unscaled", in_metres.errors.abs_rel
 
     def _motion_errors(self, windows: Sequence[Window]) -> Iterator[tuple[str, float]]:
         whole: list[tuple[Window, list[np.ndarray]]] = []

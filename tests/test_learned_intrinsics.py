@@ -216,7 +216,7 @@ def test_a_run_records_its_camera_and_keeps_it_when_it_continues(folder, capsys)
     assert learned[0, 0] == pytest.approx(found["fx"], rel=0.05)
     assert learned[1, 2] == pytest.approx(found["cy"], rel=0.05)
     # An image of the double width and the triple height.
-    camera = find_camera(None, str(folder / "run" / "model.latest"))(2 * WIDTH, 3 * HEIGHT)
+    camera = find_camera("ply", None, str(folder / "run" / "model.latest"))(2 * WIDTH, 3 * HEIGHT)
     assert camera == pytest.approx((2 * found["fx"], 3 * found["fy"], 2 * found["cx"], 3 * found["cy"]))
 
 
@@ -226,7 +226,7 @@ def test_clouds_need_a_camera(tmp_path):
         with pytest.raises(
             UserError, match="ply: expected --intrinsics=fx,fy,cx,cy, or a checkpoint whose run learned"
         ):
-            find_camera(None, ckpt_file)
+            find_camera("ply", None, ckpt_file)
 
 
 @pytest.mark.parametrize("found", ["7", '{"fx": 1.0}', '{"fx": -1.0, "fy": 1.0, "cx": 1.0, "cy": 1.0}', "NaN"])

@@ -68,7 +68,7 @@ def test_edges_and_what_is_far_are_left_out():
 
 
 def test_the_camera_is_that_of_the_image_and_depth_is_scaled(tmp_path):
-    writer = CloudWriter(tmp_path, find_camera("100,90,62,33", None), 3.0, None, 0)
+    writer = CloudWriter(tmp_path, find_camera("ply", "100,90,62,33", None), 3.0, None, 0)
     writer.write(picture_of((120, 60)), np.full((4, 6), 2.0))
     positions, _ = read_ply(tmp_path / "x0_cloud.ply")
     # At 6x4 the camera is 5, 6, 3.1, 2.2.
@@ -79,7 +79,7 @@ def test_the_camera_is_that_of_the_image_and_depth_is_scaled(tmp_path):
 
 
 def test_a_clip_is_joined_along_its_path(tmp_path):
-    writer = CloudWriter(tmp_path, find_camera("6,6,3,2", None), 1.0, None, 12)
+    writer = CloudWriter(tmp_path, find_camera("ply", "6,6,3,2", None), 1.0, None, 12)
     for number in (1, 0):  # threads end in any order
         writer.write(picture_of((6, 4), number, 10 * number), np.full((4, 6), 1.0 + number))
     turned = np.eye(4)

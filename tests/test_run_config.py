@@ -139,7 +139,7 @@ OTHER = {
     "lr_decay_after", "lr_decay_factor", "precision", "seed", "both_directions", "geometry_weight", "consistency_mask",
     "constant_depth_weight", "occlusion_aware", "object_sparsity_weight", "object_smooth_weight",
     "rotation_cycle_weight", "translation_cycle_weight", "object_masks",
-    "max_objects", "object_size_weight",
+    "max_objects", "object_size_weight", "speed_weight",
 }  # fmt: skip
 
 

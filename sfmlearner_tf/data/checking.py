@@ -12,7 +12,7 @@ import numpy as np
 
 from kitti_eval import images
 from kitti_eval.workers import ordered_map
-from sfmlearner_tf.data.formatted import Example, read_intrinsics
+from sfmlearner_tf.data.formatted import OBJECTS, Example, read_intrinsics
 from sfmlearner_tf.data.frames import open_image
 from sfmlearner_tf.data.sequences import Note
 from sfmlearner_tf.errors import UserError
@@ -73,7 +73,7 @@ def _check(example: Example, layout: Layout) -> tuple[Note | None, bytes]:
 
 
 def _check_objects(example: Example, layout: Layout, size: tuple[int, int]) -> str:
-    path = example.objects_path(layout.dataset_dir)
+    path = example.further_path(layout.dataset_dir, OBJECTS)
     try:
         with images.open_image(path, "masks of objects") as image:
             image.load()

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 
 import tensorflow as tf
 
-from sfmlearner_tf.data.formatted import OBJECTS_SUFFIX
+from sfmlearner_tf.data.formatted import DISTANCES, FURTHER_FILES, OBJECTS
 
 if TYPE_CHECKING:
     from sfmlearner_tf.config import TrainConfig
@@ -43,8 +43,16 @@ def _decode_objects(content: tf.Tensor, config: TrainConfig) -> tf.Tensor:
     return tf.concat([target, *frames], axis=-1)
 
 
+def _decode_distances(content: tf.Tensor, config: TrainConfig) -> tf.Tensor:
+    """How far each source is from the target, float32 [N], metres."""
+    distances = tf.strings.to_number(tf.strings.split(tf.strings.strip(content), ","))
+    tf.debugging.Assert(tf.reduce_all((distances >= 0) & tf.math.is_finite(distances)), ["no distances:", distances])
+    return tf.ensure_shape(distances, [config.num_sources])
+
+
 EXTRAS: dict[str, Extra] = {
-    "objects": Extra(OBJECTS_SUFFIX, _decode_objects, "nearest", lambda config: config.needs_objects),
+    OBJECTS: Extra(FURTHER_FILES[OBJECTS][0], _decode_objects, "nearest", lambda config: config.needs_objects),
+    DISTANCES: Extra(FURTHER_FILES[DISTANCES][0], _decode_distances, "none", lambda config: config.speed_weight > 0),
 }
 
 

@@ -5,6 +5,7 @@
 <dataset_dir>/<folder>/<frame>_cam.txt   fx,0.,cx,0.,fy,cy,0.,0.,1.   in pixels of one frame
 <dataset_dir>/<folder>/<frame>-fseg.png  beyond the release, if asked for: the number of the object at each pixel of the
                                          strip, uint8, 0 for none; one number is one object in all frames
+<dataset_dir>/<folder>/<frame>_motion.txt  likewise: the distances of the sources from the target, metres, with commas
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from __future__ import annotations
 import io
 import os
 import reprlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -29,8 +30,9 @@ FARTHEST_CENTRE = 10
 # The quality of scipy.misc.imsave, which the release used.
 JPEG_QUALITY = 75
 JPEG_END = b"\xff\xd9"
-PNG_END = b"IEND\xaeB`\x82"
-OBJECTS_SUFFIX = "-fseg.png"
+OBJECTS, DISTANCES = "objects", "distances"
+# What an example may have beyond the release: by name the suffix of its file, and how that ends.
+FURTHER_FILES = {OBJECTS: ("-fseg.png", b"IEND\xaeB`\x82"), DISTANCES: ("_motion.txt", b"\n")}
 SPLIT_SEED = 8964
 VALIDATION_SHARE = 0.1
 
@@ -51,8 +53,9 @@ class Example(NamedTuple):
     def camera_path(self, dataset_dir: str) -> str:
         return f"{self.stem(dataset_dir)}_cam.txt"
 
-    def objects_path(self, dataset_dir: str) -> str:
-        return self.stem(dataset_dir) + OBJECTS_SUFFIX
+    def further_path(self, dataset_dir: str, name: str) -> str:
+        """Of a file of FURTHER_FILES."""
+        return self.stem(dataset_dir) + FURTHER_FILES[name][0]
 
 
 def read_split(dataset_dir: str, name: str) -> list[Example]:
@@ -113,10 +116,13 @@ def write_example(
     camera: tuple[float, ...],
     jpeg_quality: int = JPEG_QUALITY,
     objects: Sequence[np.ndarray] = (),
+    distances_m: Sequence[float] = (),
 ) -> None:
     """Writes one example: `images` of equal size in temporal order, `camera` (fx, fy, cx, cy) in their pixels.
 
-    objects: uint8 [H, W] for each image, the number of the object at each pixel, or none at all.
+    Args:
+        objects: uint8 [H, W] for each image, the number of the object at each pixel, or none at all.
+        distances_m: of each image but the one in the middle from that, or none at all.
 
     Raises OSError if a file cannot be written.
     """
@@ -129,18 +135,21 @@ def write_example(
     encoded = io.BytesIO()
     if objects:
         Image.fromarray(np.concatenate(objects, axis=1)).save(encoded, "PNG")
-        write_whole(example.objects_path(dump_root), encoded.getvalue())
+        write_whole(example.further_path(dump_root, OBJECTS), encoded.getvalue())
         encoded = io.BytesIO()
+    if distances_m:
+        text = ",".join(f"{distance:.6f}" for distance in distances_m) + "\n"
+        write_whole(example.further_path(dump_root, DISTANCES), text.encode())
     strip.save(encoded, "JPEG", quality=jpeg_quality)
     write_whole(example.image_path(dump_root), encoded.getvalue())
 
 
-def is_complete(dump_root: str, example: Example, with_objects: bool = False) -> bool:
-    """Whether the files of the example exist and are complete; `with_objects`: also its masks of objects."""
+def is_complete(dump_root: str, example: Example, further: Collection[str] = ()) -> bool:
+    """Whether the files of the example exist and are complete; `further`: names of FURTHER_FILES that it has, too."""
     try:
         read_intrinsics(example.camera_path(dump_root))
-        has_objects = not with_objects or _ends_with(example.objects_path(dump_root), PNG_END)
-        return has_objects and _ends_with(example.image_path(dump_root), JPEG_END)
+        files = [(example.further_path(dump_root, name), FURTHER_FILES[name][1]) for name in further]
+        return all(_ends_with(path, end) for path, end in [*files, (example.image_path(dump_root), JPEG_END)])
     except (OSError, UserError):
         return False
 
@@ -159,7 +168,7 @@ class Written(NamedTuple):
     missing: list[Example]
 
 
-def write_splits(dump_root: str, examples: Iterable[Example], with_objects: bool = False) -> Written:
+def write_splits(dump_root: str, examples: Iterable[Example], further: Collection[str] = ()) -> Written:
     """Splits the complete examples into train.txt and, about a tenth of them, val.txt. Raises OSError.
 
     Complete or not, every example takes one random draw, in sorted order, so that repairing one moves no other.
@@ -168,7 +177,7 @@ def write_splits(dump_root: str, examples: Iterable[Example], with_objects: bool
     written = Written([], [], [])
     for example in sorted(examples):
         chosen = written.val if random.random_sample() < VALIDATION_SHARE else written.train
-        (chosen if is_complete(dump_root, example, with_objects) else written.missing).append(example)
+        (chosen if is_complete(dump_root, example, further) else written.missing).append(example)
     for name, listed in (("train", written.train), ("val", written.val)):
         lines = "".join(f"{example.folder} {example.frame}\n" for example in listed)
         write_whole(os.path.join(dump_root, f"{name}.txt"), lines.encode())

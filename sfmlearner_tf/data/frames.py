@@ -84,12 +84,14 @@ class Geometry(NamedTuple):
 
 
 class LoadedFrame(NamedTuple):
-    """A frame at training size, with its original (width, height), and its mask [H, W] of objects if asked for."""
+    """A frame at training size, with its original (width, height); with its mask [H, W] of objects if that was asked
+    for, and its position as far as it is known."""
 
     name: str
     image: Image.Image
     full_size: tuple[int, int]
     objects: np.ndarray | None = None
+    position_m: tuple[float, ...] = ()
 
 
 def load_frames(
@@ -105,7 +107,7 @@ def load_frames(
             loaded = None
             if picture:
                 try:
-                    loaded = LoadedFrame(frame.name, geometry.apply(picture), picture.size)
+                    loaded = LoadedFrame(frame.name, geometry.apply(picture), picture.size, None, frame.position_m)
                     if masks:
                         loaded = loaded._replace(objects=masks.read(frame, picture.size, geometry))
                 except UserError as error:

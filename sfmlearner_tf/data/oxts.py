@@ -47,6 +47,11 @@ def read_camera_poses(date_dir: str, drive: str, camera: str = "02", frames: Seq
     return world_T_cam
 
 
+def list_recorded_frames(date_dir: str, drive: str) -> set[int]:
+    """The numbers of the frames of a drive that have a recording. Raises UserError if there are none at all."""
+    return set(_list_recordings(os.path.join(date_dir, drive, "oxts", "data")))
+
+
 def _list_recordings(folder: str) -> dict[int, str]:
     """The paths of the recordings by frame number, in order."""
     stems = [os.path.splitext(name) for name in (os.listdir(folder) if os.path.isdir(folder) else ())]

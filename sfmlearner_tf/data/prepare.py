@@ -23,9 +23,10 @@ from tqdm import tqdm
 from kitti_eval.files import read_json, write_whole
 from kitti_eval.locks import open_locked
 from kitti_eval.workers import ordered_map
-from sfmlearner_tf.data.formatted import JPEG_QUALITY, Example, is_complete, write_example
+from sfmlearner_tf.data.formatted import DISTANCES, JPEG_QUALITY, OBJECTS, Example, is_complete, write_example
 from sfmlearner_tf.data.frames import Geometry, LoadedFrame, load_frames
 from sfmlearner_tf.data.masks import MaskFolder, number_objects
+from sfmlearner_tf.data.odometer import measure_distances
 from sfmlearner_tf.data.sequences import FrameSequence, Note, runs
 from sfmlearner_tf.errors import UserError
 
@@ -43,10 +44,16 @@ class Recipe:
     geometry: Geometry
     jpeg_quality: int = JPEG_QUALITY
     masks: MaskFolder | None = None
+    with_distances: bool = False
+
+    @property
+    def further(self) -> list[str]:
+        """The names of FURTHER_FILES that are made."""
+        return [name for name, asked in ((OBJECTS, self.masks), (DISTANCES, self.with_distances)) if asked]
 
     def is_complete(self, example: Example) -> bool:
         """Whether all that is made of the example is there and complete."""
-        return is_complete(self.dump_root, example, with_objects=self.masks is not None)
+        return is_complete(self.dump_root, example, self.further)
 
 
 class Part(NamedTuple):
@@ -106,7 +113,12 @@ def read_options(dump_root: str) -> dict[str, Any]:
     if not isinstance(found, dict) or not isinstance(found.get("recordings", {}), dict):
         raise UserError(f"{path}: expected the options of an earlier run, found {reprlib.repr(found)}")
     # Folders prepared before these options existed do not name them.
-    defaults = {"jpeg_quality": JPEG_QUALITY, "split_at_gaps": not found.get("allow_gaps"), "masks": None}
+    defaults = {
+        "jpeg_quality": JPEG_QUALITY,
+        "split_at_gaps": not found.get("allow_gaps"),
+        "masks": None,
+        "speeds": None,
+    }
     return {**defaults, **found}
 
 
@@ -205,8 +217,10 @@ def _make_example(window: list[LoadedFrame | None], sequence: FrameSequence, rec
     masks = [frame.objects for frame in loaded if frame.objects is not None]
     objects = number_objects(masks, recipe.masks.tracked) if recipe.masks else ()
     images = [frame.image for frame in loaded]
+    positions_m = [frame.position_m for frame in loaded]
+    distances_m = measure_distances(positions_m, len(loaded) // 2) if recipe.with_distances else ()
     try:
-        write_example(recipe.dump_root, example, images, camera, recipe.jpeg_quality, objects)
+        write_example(recipe.dump_root, example, images, camera, recipe.jpeg_quality, objects, distances_m)
     except OSError as error:
         path = example.image_path(recipe.dump_root)
         if error.errno in (errno.ENOSPC, errno.EDQUOT):

@@ -22,11 +22,15 @@ class Intrinsics(NamedTuple):
 
 
 class Frame(NamedTuple):
-    """One frame, not yet decoded: its `name` in the output and the `path` of its image or video."""
+    """One frame, not yet decoded: its `name` in the output and the `path` of its image or video.
+
+    position_m: of the camera, in space or along its way, where it was asked for and is known.
+    """
 
     name: str
     path: str
     video_index: int | None = None
+    position_m: tuple[float, ...] = ()
 
 
 class Note(NamedTuple):

@@ -14,6 +14,7 @@ from sfmlearner_tf.losses.object_motion import sparsity_loss, total_variation_lo
 from sfmlearner_tf.losses.object_size import object_size_loss
 from sfmlearner_tf.losses.photometric import photometric_loss
 from sfmlearner_tf.losses.smoothness import smoothness_loss
+from sfmlearner_tf.losses.speed import speed_loss
 from sfmlearner_tf.losses.term import Term
 
 
@@ -42,6 +43,7 @@ def make_terms(config: TrainConfig) -> list[Term]:
         Term("constant_depth", config.constant_depth_weight, constant_depth_loss),
         Term("object_sparsity", config.object_sparsity_weight, sparsity_loss),
         Term("object_smooth", config.object_smooth_weight, total_variation_loss),
+        Term("speed", config.speed_weight, speed_loss),
         Term("object_size", config.object_size_weight, object_size_loss),
         Term("rotation_cycle", config.rotation_cycle_weight, rotation_cycle_loss),
         Term("translation_cycle", config.translation_cycle_weight, translation_cycle_loss),

@@ -21,10 +21,12 @@ folders and endings, a_1.png and b_1.png; if that is not unique either, --output
 pattern leaves out what lies in --output_dir. Images that cannot be read, or that have more than 89 million pixels, are
 left out, and the exit status is 1.
 
-Depth and translation are predicted up to one scale factor. To get metres, give the factor, --scale=5.4, or measured
-depths, --scale_from_sparse=depths.csv: a table with the columns u, v (pixels of the image; 0, 0 is the centre of the
-top left one), depth_m and, if there are several frames, image (the name of an image or the number of a video frame).
-The factor is then the median of measured over predicted depth.
+Depth and translation are predicted up to one scale factor, unless training knew speeds (--speed_weight). To get
+metres, give the factor, --scale=5.4, or measured depths, --scale_from_sparse=depths.csv: a table with the columns u, v
+(pixels of the image; 0, 0 is the centre of the top left one), depth_m and, if there are several frames, image (the name
+of an image or the number of a video frame). The factor is then the median of measured over predicted depth. Or give the
+height of the camera above the road, --camera_height_m=1.65 --intrinsics=fx,fy,cx,cy: the road is looked for in the
+depth.
 
 Ctrl-C keeps the finished pictures and arrays; a video or trajectory is written only once it is complete. The same
 command again predicts all frames anew.
@@ -33,7 +35,6 @@ command again predicts all frames anew.
 from __future__ import annotations
 
 import contextlib
-import math
 import os
 import time
 from collections.abc import Iterable, Iterator
@@ -47,14 +48,13 @@ from tqdm import tqdm
 from kitti_eval import command
 from kitti_eval.workers import map_ahead
 from sfmlearner_tf.data.sequences import Note
-from sfmlearner_tf.data.video import find_ffmpeg
 from sfmlearner_tf.errors import UserError
+from sfmlearner_tf.tools import predict_flags
 from sfmlearner_tf.tools.predict_cloud import CLIP_POINTS, FARTHEST_OF_MEDIAN, CloudWriter, find_camera
 from sfmlearner_tf.tools.predict_input import (
     Picture,
     Recording,
     Resizers,
-    check_images,
     list_recording,
     read_all,
     read_pictures,
@@ -62,13 +62,12 @@ from sfmlearner_tf.tools.predict_input import (
 )
 from sfmlearner_tf.tools.predict_networks import load_checkpoint, load_saved_model
 from sfmlearner_tf.tools.predict_output import LAYOUTS, PictureWriter, find_range, open_video
-from sfmlearner_tf.tools.predict_scale import Point, compute_ratios, read_points
+from sfmlearner_tf.tools.predict_scale import CameraHeight, SparseDepths
 from sfmlearner_tf.tools.predict_trajectory import MotionPredictor, check_length, write_trajectory
 
 if TYPE_CHECKING:
     from sfmlearner_tf.prediction import DepthPredictor, PosePredictor
 
-OUTPUTS = ("png", "npy", "mp4", "ply")
 # Frames, spread over the recording, that determine a fixed colour range.
 _SAMPLES = 16
 # Full-size pictures that are written at a time.
@@ -103,7 +102,13 @@ flags.DEFINE_integer(
     "seq_length", None, "Frames per input of the pose network, odd; by default those that it sees.", lower_bound=3
 )
 flags.DEFINE_float("scale", None, "Metres per unit of predicted depth.", 1e-9, 1e9)
-flags.DEFINE_string("intrinsics", None, "ply: fx,fy,cx,cy in pixels of the images; by default those learned.")
+flags.DEFINE_float(
+    "camera_height_m", None, "Height of the camera above the road, which is looked for in the depth: gives the scale.",
+    1e-3, 1e3,
+)  # fmt: skip
+flags.DEFINE_string(
+    "intrinsics", None, "ply, camera_height_m: fx,fy,cx,cy in pixels of the images; by default those learned."
+)
 flags.DEFINE_float(
     "max_depth", None, f"ply: farthest depth; by default {FARTHEST_OF_MEDIAN:g} times the median.", 1e-9, 1e9
 )
@@ -111,27 +116,27 @@ flags.DEFINE_string("scale_from_sparse", None, "CSV file of measured depths (u,v
 
 
 def main() -> None:
-    _check_flags()
+    predict_flags.check_flags()
     recording = list_recording(FLAGS.input, FLAGS.output_dir)
-    outputs = _choose_outputs(recording)
-    points = read_points(FLAGS.scale_from_sparse, recording) if FLAGS.scale_from_sparse else {}
-    _check_recording(recording, outputs)
+    outputs = predict_flags.choose_outputs(recording)
+    source = predict_flags.find_scale_source(recording)
+    predict_flags.check_recording(recording, outputs)
     # Imports TensorFlow, which takes seconds: wrong flags and input should fail first.
     from sfmlearner_tf.prediction import make_resizers
 
-    depth_network, pose_network = _load_networks(needs_depth=bool(outputs or points))
+    depth_network, pose_network = _load_networks(needs_depth=bool(outputs or source))
     if pose_network:
         check_length(len(recording.frames), pose_network.seq_length, FLAGS.input)
     _make_output_dir()
     resizers = make_resizers(depth=depth_network, pose=pose_network)
     motions = MotionPredictor(pose_network, FLAGS.batch_size) if pose_network else None
-    fixes_range = bool({"png", "mp4"} & set(outputs)) and _color_range(recording, outputs) == "fixed"
-    scale, ends = _look_ahead(recording, points, fixes_range, depth_network, resizers)
+    fixes_range = bool({"png", "mp4"} & set(outputs)) and predict_flags.find_color_range(recording, outputs) == "fixed"
+    scale, ends = _look_ahead(recording, source, fixes_range, depth_network, resizers)
     factor = 1.0 if scale is None else scale
     cloud = None
     if "ply" in outputs:
         kept = CLIP_POINTS // len(recording.frames) if motions else 0
-        camera = find_camera(FLAGS.intrinsics, FLAGS.ckpt_file)
+        camera = find_camera("ply", FLAGS.intrinsics, FLAGS.ckpt_file)
         cloud = CloudWriter(Path(FLAGS.output_dir), camera, factor, FLAGS.max_depth, kept)
     notes: list[Note] = []
     started = time.perf_counter()
@@ -144,7 +149,9 @@ def main() -> None:
         trajectory = write_trajectory(path, motions, recording.times_s, factor)
         if cloud:
             cloud.write_clip(path.with_name(f"{recording.name}_clip.ply"), trajectory.poses)
-    unit = "an unknown unit (--scale or --scale_from_sparse make it metres)" if scale is None else "metres"
+    unit = "an unknown unit (--scale, --scale_from_sparse or --camera_height_m make it metres)"
+    if scale is not None or predict_flags.is_metric():
+        unit = "metres"
     done = f"{count} of {len(recording.frames)} frames, {rate:.1f} frames/s"
     print(f"{FLAGS.output_dir}: {done}; depth and translation are in {unit}")
     for note in notes:
@@ -154,52 +161,11 @@ def main() -> None:
         raise UserError(f"{count} of {len(recording.frames)} frames could be read and are done; {reason}")
 
 
-def _check_flags() -> None:
-    if (FLAGS.ckpt_file is None) == (FLAGS.saved_model is None):
-        found = "none" if FLAGS.ckpt_file is None else "both"
-        raise UserError(f"expected one of --ckpt_file and --saved_model, found {found}")
-    if FLAGS.seq_length and FLAGS.seq_length % 2 == 0:
-        raise UserError(f"--seq_length={FLAGS.seq_length}: expected an odd number")
-    if FLAGS.scale is not None and FLAGS.scale_from_sparse:
-        raise UserError("expected at most one of --scale and --scale_from_sparse, found both")
-    for name in ("scale", "fps"):
-        if math.isnan(FLAGS[name].value or 0):
-            raise UserError(f"--{name}=nan: expected a number")
-    others = [name for name in FLAGS.output or [] if name not in OUTPUTS]
-    if others:
-        raise UserError(f"--output: expected any of {', '.join(OUTPUTS)}, found {others[0]!r}")
-    if "ply" in (FLAGS.output or []):
-        find_camera(FLAGS.intrinsics, FLAGS.ckpt_file)
-
-
-def _choose_outputs(recording: Recording) -> list[str]:
-    if FLAGS.output is None:
-        return ["mp4" if recording.is_video else "png"]
-    if not FLAGS.output and not FLAGS.poses:
-        raise UserError(f"--output: expected any of {', '.join(OUTPUTS)} without --poses, found nothing")
-    return FLAGS.output
-
-
-def _check_recording(recording: Recording, outputs: list[str]) -> None:
-    """Raises UserError if the flags ask for something this recording does not allow."""
-    folders = {os.path.realpath(os.path.dirname(frame.path)) for frame in recording.frames}
-    if len(recording.frames) > 1 and not recording.is_video and os.path.realpath(FLAGS.output_dir) in folders:
-        raise UserError(f"--output_dir={FLAGS.output_dir}: expected a folder other than that of the images")
-    if "mp4" in outputs or FLAGS.poses:
-        check_images(recording, one_size="mp4" in outputs)
-    if "mp4" in outputs:
-        find_ffmpeg()
-
-
 def _make_output_dir() -> None:
     try:
         os.makedirs(FLAGS.output_dir, exist_ok=True)
     except OSError as error:
         raise UserError(f"--output_dir={FLAGS.output_dir}: expected a writable folder; {error.strerror}") from error
-
-
-def _color_range(recording: Recording, outputs: list[str]) -> str:
-    return FLAGS.color_range or ("fixed" if recording.is_video or "mp4" in outputs else "per_image")
 
 
 def _load_networks(needs_depth: bool) -> tuple[DepthPredictor | None, PosePredictor | None]:
@@ -213,7 +179,7 @@ def _load_networks(needs_depth: bool) -> tuple[DepthPredictor | None, PosePredic
 
 def _look_ahead(
     recording: Recording,
-    points: dict[int, list[Point]],
+    source: SparseDepths | CameraHeight | None,
     needs_ends: bool,
     network: DepthPredictor | None,
     resizers: Resizers,
@@ -223,20 +189,22 @@ def _look_ahead(
     samples = set(spread(count, _SAMPLES)) if needs_ends else set()
     ratios: list[float] = []
     disparities = []
-    if network and (samples or points):
-        chosen = sorted(samples | points.keys())
+    if network and (samples or source):
+        chosen = sorted(samples | (source.numbers if source else set()))
         with contextlib.closing(read_pictures(recording, chosen, [], resizers)) as pictures:
             progress = tqdm(pictures, "looking ahead", len(chosen), unit="frame", disable=None)
             for picture, depth in _predict_depths(progress, network):
-                ratios += compute_ratios(points.get(picture.number, []), picture, depth)
+                ratios += source.ratios(picture, depth) if source else []
                 disparities += [1 / depth] if picture.number in samples else []
     ends = find_range(disparities) if disparities else None
-    if not points:
+    if not source:
         return FLAGS.scale, ends
     if not ratios:
-        raise UserError(f"--scale_from_sparse={FLAGS.scale_from_sparse}: none of its images can be read")
+        raise UserError(f"{source.flag}: expected images that give the scale, found none that can be read and does")
     lower, scale, upper = np.percentile(ratios, (25, 50, 75))
-    print(f"scale {scale:.4g}: the median of {len(ratios)} points, half of them within {lower:.4g} to {upper:.4g}")
+    print(
+        f"scale {scale:.4g}: the median of {len(ratios)} {source.what}, half of them within {lower:.4g} to {upper:.4g}"
+    )
     return float(scale), ends
 
 

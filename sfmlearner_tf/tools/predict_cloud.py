@@ -30,11 +30,11 @@ Camera = Callable[[int, int], Intrinsics]
 """From the width and height of an image to its intrinsics, pixels. Raises UserError if those are implausible."""
 
 
-def find_camera(given: str | None, ckpt_file: str | None) -> Camera:
+def find_camera(needed_by: str, given: str | None, ckpt_file: str | None) -> Camera:
     """The camera with the intrinsics "fx,fy,cx,cy" that are given, else with those that the checkpoint's run learned.
 
     Raises:
-        UserError: there are neither.
+        UserError: there are neither, though something needs them.
     """
     if given is not None:
         intrinsics = parse_intrinsics(given)
@@ -42,7 +42,8 @@ def find_camera(given: str | None, ckpt_file: str | None) -> Camera:
     config = run_config.read_beside(ckpt_file) if ckpt_file else None
     learned = run_config.read_intrinsics(os.path.dirname(ckpt_file)) if ckpt_file else None
     if not config or not learned:
-        raise UserError("ply: expected --intrinsics=fx,fy,cx,cy, or a checkpoint whose run learned them, found neither")
+        expected = "--intrinsics=fx,fy,cx,cy, or a checkpoint whose run learned them"
+        raise UserError(f"{needed_by}: expected {expected}, found neither")
     size = np.array([config.img_width, config.img_height] * 2)
     shares = np.array([learned[name] for name in Intrinsics._fields]) / size
     return lambda width, height: Intrinsics(*(shares * np.tile([width, height], 2)))

@@ -1,4 +1,4 @@
-"""The scale factor that makes predictions metric, from a few measured depths."""
+"""The scale factor that makes predictions metric, from a few measured depths or from the camera's height."""
 
 from __future__ import annotations
 
@@ -11,12 +11,17 @@ from typing import NamedTuple
 import numpy as np
 
 from kitti_eval.resize import resize_bilinear
+from sfmlearner_tf.data.sequences import Intrinsics
 from sfmlearner_tf.errors import UserError
-from sfmlearner_tf.tools.predict_input import Picture, Recording
+from sfmlearner_tf.tools.predict_cloud import Camera
+from sfmlearner_tf.tools.predict_ground import find_camera_height
+from sfmlearner_tf.tools.predict_input import Picture, Recording, spread
 
 _COLUMNS = ("u", "v", "depth_m")
 # No camera sees farther; beyond are slips, which would make the scale infinite.
 _MAX_DEPTH_M = 1e6
+# In which the road is looked for.
+_MOST_FRAMES = 16
 
 
 class Point(NamedTuple):
@@ -26,6 +31,42 @@ class Point(NamedTuple):
     v: float
     depth_m: float
     source: str
+
+
+class SparseDepths:
+    """Measured depths, the rows of a CSV file; see `read_points`, which may raise UserError."""
+
+    what = "points"
+
+    def __init__(self, path: str, recording: Recording) -> None:
+        self.flag = f"--scale_from_sparse={path}"
+        self._points = read_points(path, recording)
+        self.numbers = set(self._points)
+
+    def ratios(self, picture: Picture, depth: np.ndarray) -> list[float]:
+        """Metres over units of the depth [h, w] that was predicted of a picture, one for each thing measured."""
+        return compute_ratios(self._points.get(picture.number, []), picture, depth)
+
+
+class CameraHeight:
+    """The height of the camera above the road, metres, which is seen in frames spread over the recording."""
+
+    what = "images"
+
+    def __init__(self, height_m: float, camera: Camera, recording: Recording) -> None:
+        self.flag = f"--camera_height_m={height_m:g}"
+        self._height_m, self._camera = height_m, camera
+        self.numbers = set(spread(len(recording.frames), _MOST_FRAMES))
+
+    def ratios(self, picture: Picture, depth: np.ndarray) -> list[float]:
+        """As `SparseDepths.ratios`; none where no road is found."""
+        if picture.number not in self.numbers:
+            return []
+        height, width = depth.shape
+        factors = np.array([width / picture.image.width, height / picture.image.height] * 2)
+        intrinsics = Intrinsics(*(factors * self._camera(*picture.image.size)))
+        found = find_camera_height(depth, intrinsics)
+        return [] if found is None else [self._height_m / found]
 
 
 def read_points(path: str, recording: Recording) -> dict[int, list[Point]]:

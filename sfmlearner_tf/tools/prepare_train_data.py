@@ -24,35 +24,28 @@ before and after a missing file are no neighbours; --allow_gaps joins them.
 from __future__ import annotations
 
 import contextlib
-import hashlib
-import os
-import re
 from collections import Counter, defaultdict
 from collections.abc import Iterable
-from typing import Any
 
 import numpy as np
 from absl import flags
 
 from kitti_eval import command
 from kitti_eval.locks import lock_folder
-from sfmlearner_tf.data import calibration, splits
-from sfmlearner_tf.data.cityscapes import KEPT_SHARE
-from sfmlearner_tf.data.datasets import DATASETS, OWN_DATASETS, list_dataset
+from sfmlearner_tf.data import calibration
+from sfmlearner_tf.data.datasets import DATASETS, list_dataset
 from sfmlearner_tf.data.formatted import JPEG_QUALITY, Example, write_splits
-from sfmlearner_tf.data.frames import Geometry
 from sfmlearner_tf.data.kitti_odom import LENGTHS
 from sfmlearner_tf.data.masks import MaskFolder
+from sfmlearner_tf.data.odometer import locate
 from sfmlearner_tf.data.prepare import Recipe, claim_folder, make_examples, unfinished
-from sfmlearner_tf.data.sequences import FrameSequence, Intrinsics, Listing, Note, Selection, shard
+from sfmlearner_tf.data.sequences import FrameSequence, Listing, Note, shard
 from sfmlearner_tf.errors import UserError
+from sfmlearner_tf.tools import prepare_flags
 from sfmlearner_tf.tools.notes import print_notes, summarise_notes
 
-SMALLEST_SIDE, LARGEST_SIDE = 32, 8192
 # By Zhou et al., CVPR 2017, of which about a tenth is for validation.
 PUBLISHED_EIGEN_EXAMPLES = 44540
-LARGEST_STRIP = 65500  # libjpeg writes no wider image
-INTRINSICS_FLAGS = ("intrinsics", "calibration_file", "horizontal_fov_deg")
 
 FLAGS = flags.FLAGS
 flags.DEFINE_string("dataset_dir", None, "Folder of the recordings, in the dataset's official layout.", required=True)
@@ -76,6 +69,11 @@ flags.DEFINE_string(
     "video <video>/0000000000.png and so on."
 )  # fmt: skip
 flags.DEFINE_bool("tracked_masks", False, "Equal numbers in masks are one object; else the overlap of masks tells.")
+flags.DEFINE_string(
+    "speeds", None, "Also write how far the camera moved, for training with --speed_weight: oxts for KITTI raw; for "
+    "video and images a CSV file with the columns time_s (from the first frame on) and speed_m_s."
+)  # fmt: skip
+flags.DEFINE_float("frames_per_second", None, "images, with --speeds: of the recording.", 0.01, 1000)
 flags.DEFINE_bool("dry_run", False, "Only report what would be made and what is missing.")
 flags.DEFINE_string("shard", None, "i/n: make only the i-th of n shares, without the lists.")
 flags.DEFINE_bool("merge", False, "Write the lists after all shards are done.")
@@ -90,10 +88,18 @@ flags.DEFINE_string("crop", None, "video, images: left,top,width,height in pixel
 
 
 def main() -> None:
-    _check_flags()
-    listing = list_dataset(FLAGS.dataset_name, FLAGS.dataset_dir, _selection(), _calibrate, FLAGS.frame_step)
+    prepare_flags.check_flags()
+    listing = list_dataset(
+        FLAGS.dataset_name, FLAGS.dataset_dir, prepare_flags.find_selection(), prepare_flags.calibrate, FLAGS.frame_step
+    )
     masks = MaskFolder(FLAGS.masks_dir, FLAGS.dataset_dir, FLAGS.tracked_masks) if FLAGS.masks_dir else None
-    recipe = Recipe(FLAGS.dump_root, FLAGS.seq_length, _geometry(), FLAGS.jpeg_quality, masks)
+    recipe = Recipe(
+        FLAGS.dump_root, FLAGS.seq_length, prepare_flags.find_geometry(), FLAGS.jpeg_quality, masks, bool(FLAGS.speeds)
+    )
+    if FLAGS.speeds:
+        listing.sequences = locate(
+            listing.sequences, FLAGS.speeds, FLAGS.dataset_dir, FLAGS.frames_per_second, listing.notes
+        )
     sequences = _long_enough(listing)
     if FLAGS.dry_run:
         _print_plan(sequences)
@@ -102,8 +108,8 @@ def main() -> None:
         return
     # Shards work in one folder at the same time.
     with contextlib.nullcontext() if FLAGS.shard else lock_folder(FLAGS.dump_root):
-        claim_folder(FLAGS.dump_root, _options(), FLAGS.dataset_dir, sequences)
-        mine = shard(sequences, FLAGS.seq_length, *_share())
+        claim_folder(FLAGS.dump_root, prepare_flags.fixed_options(), FLAGS.dataset_dir, sequences)
+        mine = shard(sequences, FLAGS.seq_length, *prepare_flags.find_share())
         todo = [] if FLAGS.merge else unfinished(mine, recipe)
         listing.notes += make_examples(todo, recipe, FLAGS.num_threads)
         print(f"{sum(len(sequence.frames) for sequence in todo)} frames decoded")
@@ -112,7 +118,7 @@ def main() -> None:
             camera = recipe.geometry.scale(sequences[0].intrinsics, calibration.stand_in_size(sequences[0].intrinsics))
             print(f"square pixels have fy/fx = {camera.fy / camera.fx:.4g} here: give it as --focal_ratio in training")
         wanted = [example for sequence in mine for example in sequence.examples(FLAGS.seq_length)]
-        missing = _finish_shard(wanted, recipe) if FLAGS.shard else _finish(wanted)
+        missing = _finish_shard(wanted, recipe) if FLAGS.shard else _finish(wanted, recipe)
     _print_completeness(listing.notes)
     folders = Counter(example.folder for example in missing)
     print_notes(Note("missing examples", folder, number=number) for folder, number in folders.items())
@@ -120,90 +126,6 @@ def main() -> None:
     if missing or lost:
         what = [*summarise_notes(lost), f"{len(missing)} of {len(wanted)} examples lost"]
         raise UserError(f"{', '.join(what)}: repair what is listed above and run the same command again")
-
-
-def _check_flags() -> None:
-    if FLAGS.seq_length < 3 or FLAGS.seq_length % 2 == 0:
-        raise UserError(f"--seq_length: expected an odd number of at least 3, found {FLAGS.seq_length}")
-    _share()
-    geometry = _geometry()
-    for name, pixels in (("img_height", geometry.kept_height), ("img_width", geometry.width)):
-        if not SMALLEST_SIDE <= pixels <= LARGEST_SIDE:
-            raise UserError(f"--{name}: expected {SMALLEST_SIDE} to {LARGEST_SIDE} pixels, found {pixels}")
-    if FLAGS.seq_length * geometry.width > LARGEST_STRIP:
-        found = f"{FLAGS.seq_length} times {geometry.width}"
-        raise UserError(f"--seq_length: expected strips of at most {LARGEST_STRIP} pixels in width, found {found}")
-    if FLAGS.num_threads < 1:
-        raise UserError(f"--num_threads: expected at least 1, found {FLAGS.num_threads}")
-    if FLAGS.merge and FLAGS.shard:
-        raise UserError("expected at most one of --merge and --shard, found both")
-    for one, other in (("keep_static_frames", "static_frames_file"), ("split_at_gaps", "allow_gaps")):
-        if getattr(FLAGS, one) and getattr(FLAGS, other):
-            raise UserError(f"expected at most one of --{one} and --{other}, found both")
-    is_there = os.path.exists if FLAGS.dataset_name == "video" else os.path.isdir
-    if not is_there(FLAGS.dataset_dir):
-        raise UserError(f"--dataset_dir: expected a folder, found no such folder: {FLAGS.dataset_dir}")
-    if FLAGS.masks_dir and not os.path.isdir(FLAGS.masks_dir):
-        raise UserError(f"--masks_dir: expected a folder, found no such folder: {FLAGS.masks_dir}")
-    if FLAGS.tracked_masks and not FLAGS.masks_dir:
-        raise UserError("--tracked_masks: expected --masks_dir, found none")
-    _check_calibration_flags()
-
-
-def _check_calibration_flags() -> None:
-    """Raises UserError unless own recordings have one source of intrinsics, and other datasets none of these flags."""
-    given = [name for name in INTRINSICS_FLAGS if getattr(FLAGS, name) is not None]
-    if FLAGS.dataset_name in OWN_DATASETS:
-        if len(given) != 1:
-            expected = f"one of --{', --'.join(INTRINSICS_FLAGS)}"
-            found = " and ".join(f"--{name}" for name in given) or "none"
-            raise UserError(f"--dataset_name={FLAGS.dataset_name}: expected {expected}, found {found}")
-    elif given or FLAGS.crop or FLAGS.frame_step != 1:
-        name = [*given, "crop" if FLAGS.crop else "frame_step"][0]
-        expected = " or ".join(f"--dataset_name={own}" for own in OWN_DATASETS)
-        raise UserError(f"--{name}: expected {expected}, found --dataset_name={FLAGS.dataset_name}")
-
-
-def _geometry() -> Geometry:
-    kept_share = KEPT_SHARE if FLAGS.dataset_name == "cityscapes" else 1
-    return Geometry(FLAGS.img_width, FLAGS.img_height, int(FLAGS.img_height * kept_share), _crop())
-
-
-def _crop() -> tuple[int, int, int, int] | None:
-    if not FLAGS.crop:
-        return None
-    match = re.fullmatch(r"(\d{1,9}),(\d{1,9}),([1-9]\d{,8}),([1-9]\d{,8})", FLAGS.crop)
-    if not match:
-        raise UserError(f"--crop: expected left,top,width,height in pixels, found {FLAGS.crop!r}")
-    return int(match[1]), int(match[2]), int(match[3]), int(match[4])
-
-
-def _selection() -> Selection:
-    static: dict[str, list[int]] = {}
-    if FLAGS.static_frames_file:
-        static = splits.read_static_frames(FLAGS.static_frames_file)
-    elif FLAGS.dataset_name.startswith("kitti_raw"):
-        static = splits.static_frames()
-    return Selection({} if FLAGS.keep_static_frames else static, FLAGS.split_at_gaps, FLAGS.allow_gaps)
-
-
-def _calibrate(width: int, height: int) -> Intrinsics:
-    if FLAGS.intrinsics == calibration.UNKNOWN:
-        return calibration.stand_in(width, height)
-    if FLAGS.intrinsics:
-        intrinsics = calibration.parse_intrinsics(FLAGS.intrinsics)
-    elif FLAGS.calibration_file:
-        intrinsics = calibration.read_calibration_file(FLAGS.calibration_file, width, height)
-    else:
-        intrinsics = calibration.from_horizontal_fov(FLAGS.horizontal_fov_deg, width, height)
-    return calibration.check_intrinsics(intrinsics, width, height)
-
-
-def _share() -> tuple[int, int]:
-    match = re.fullmatch(r"(\d{1,9})/(\d{1,9})", FLAGS.shard or "1/1")
-    if not match or not 1 <= int(match[1]) <= int(match[2]):
-        raise UserError(f"--shard: expected i/n with i from 1 to n, found {FLAGS.shard!r}")
-    return int(match[1]), int(match[2])
 
 
 def _long_enough(listing: Listing) -> list[FrameSequence]:
@@ -221,26 +143,6 @@ def _long_enough(listing: Listing) -> list[FrameSequence]:
     return sequences
 
 
-def _options() -> dict[str, Any]:
-    """The options that must not change between runs into one folder; files count by their content."""
-    names = ["dataset_name", "seq_length", "img_height", "img_width", "keep_static_frames", "allow_gaps"]
-    names += ["intrinsics", "horizontal_fov_deg", "frame_step", "crop", "jpeg_quality"]
-    options = {name: getattr(FLAGS, name) for name in names}
-    options["masks"] = ("tracked" if FLAGS.tracked_masks else "matched") if FLAGS.masks_dir else None
-    for name in ("static_frames_file", "calibration_file"):
-        path = getattr(FLAGS, name)
-        options[name] = path and f"sha256 {_digest(path)}"
-    # Without static frames KITTI has nothing to join, so that both ways fit a folder.
-    joins = FLAGS.dataset_name == "cityscapes" or (FLAGS.dataset_name.startswith("kitti") and _selection().static)
-    options["split_at_gaps"] = not FLAGS.allow_gaps and (FLAGS.split_at_gaps or not joins)
-    return options
-
-
-def _digest(path: str) -> str:
-    with open(path, "rb") as file:
-        return hashlib.sha256(file.read()).hexdigest()[:16]
-
-
 def _finish_shard(wanted: list[Example], recipe: Recipe) -> list[Example]:
     missing = [example for example in wanted if not recipe.is_complete(example)]
     done = len(wanted) - len(missing)
@@ -248,9 +150,9 @@ def _finish_shard(wanted: list[Example], recipe: Recipe) -> list[Example]:
     return missing
 
 
-def _finish(wanted: list[Example]) -> list[Example]:
+def _finish(wanted: list[Example], recipe: Recipe) -> list[Example]:
     try:
-        train, val, missing = write_splits(FLAGS.dump_root, wanted, with_objects=bool(FLAGS.masks_dir))
+        train, val, missing = write_splits(FLAGS.dump_root, wanted, recipe.further)
     except OSError as error:
         raise UserError(f"{FLAGS.dump_root}: cannot write train.txt and val.txt: {error.strerror}") from None
     print(f"{len(train) + len(val)} examples in {FLAGS.dump_root}: {len(train)} in train.txt, {len(val)} in val.txt")

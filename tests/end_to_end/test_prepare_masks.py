@@ -46,7 +46,7 @@ def test_masks_lie_on_their_objects_and_reach_training(recordings):
     for example in examples:
         with Image.open(example.image_path(str(recordings / "out"))) as image:
             dark = np.asarray(image).mean(axis=-1) < 60
-        with Image.open(example.objects_path(str(recordings / "out"))) as image:
+        with Image.open(example.further_path(str(recordings / "out"), "objects")) as image:
             objects = np.asarray(image)
         assert objects.dtype == np.uint8
         assert set(np.unique(objects)) == {0, 1}  # one object through all frames
@@ -115,7 +115,7 @@ def test_a_mask_that_is_missing_costs_its_examples_until_it_is_there(recordings)
     # Masks that were cut short are made again, with all that belongs to the example.
     before = contents(recordings / "out")
     example = Example(f"{DRIVE}_02", "0000000003")
-    with open(example.objects_path(str(recordings / "out")), "r+b") as file:
+    with open(example.further_path(str(recordings / "out"), "objects"), "r+b") as file:
         file.truncate(40)
     assert prepare(*options).returncode == 0
     assert contents(recordings / "out") == before

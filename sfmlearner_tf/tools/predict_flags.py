@@ -1,0 +1,79 @@
+"""What the flags of predict.py mean, and whether they go together."""
+
+from __future__ import annotations
+
+import math
+import os
+
+from absl import flags
+
+from sfmlearner_tf import run_config
+from sfmlearner_tf.data.video import find_ffmpeg
+from sfmlearner_tf.errors import UserError
+from sfmlearner_tf.tools.predict_cloud import find_camera
+from sfmlearner_tf.tools.predict_input import Recording, check_images
+from sfmlearner_tf.tools.predict_scale import CameraHeight, SparseDepths
+
+OUTPUTS = ("png", "npy", "mp4", "ply")
+
+FLAGS = flags.FLAGS
+
+
+def check_flags() -> None:
+    if (FLAGS.ckpt_file is None) == (FLAGS.saved_model is None):
+        found = "none" if FLAGS.ckpt_file is None else "both"
+        raise UserError(f"expected one of --ckpt_file and --saved_model, found {found}")
+    if FLAGS.seq_length and FLAGS.seq_length % 2 == 0:
+        raise UserError(f"--seq_length={FLAGS.seq_length}: expected an odd number")
+    scales = [f"--{name}" for name in ("scale", "scale_from_sparse", "camera_height_m") if FLAGS[name].present]
+    if len(scales) > 1:
+        raise UserError(
+            f"expected at most one of {' and '.join(scales)}, found {'both' if len(scales) == 2 else 'all'}"
+        )
+    for name in ("scale", "fps", "camera_height_m"):
+        if math.isnan(FLAGS[name].value or 0):
+            raise UserError(f"--{name}=nan: expected a number")
+    others = [name for name in FLAGS.output or [] if name not in OUTPUTS]
+    if others:
+        raise UserError(f"--output: expected any of {', '.join(OUTPUTS)}, found {others[0]!r}")
+    for name, is_asked in (("ply", "ply" in (FLAGS.output or [])), ("--camera_height_m", FLAGS.camera_height_m)):
+        if is_asked:
+            find_camera(name, FLAGS.intrinsics, FLAGS.ckpt_file)
+
+
+def choose_outputs(recording: Recording) -> list[str]:
+    if FLAGS.output is None:
+        return ["mp4" if recording.is_video else "png"]
+    if not FLAGS.output and not FLAGS.poses:
+        raise UserError(f"--output: expected any of {', '.join(OUTPUTS)} without --poses, found nothing")
+    return FLAGS.output
+
+
+def check_recording(recording: Recording, outputs: list[str]) -> None:
+    """Raises UserError if the flags ask for something this recording does not allow."""
+    folders = {os.path.realpath(os.path.dirname(frame.path)) for frame in recording.frames}
+    if len(recording.frames) > 1 and not recording.is_video and os.path.realpath(FLAGS.output_dir) in folders:
+        raise UserError(f"--output_dir={FLAGS.output_dir}: expected a folder other than that of the images")
+    if "mp4" in outputs or FLAGS.poses:
+        check_images(recording, one_size="mp4" in outputs)
+    if "mp4" in outputs:
+        find_ffmpeg()
+
+
+def find_color_range(recording: Recording, outputs: list[str]) -> str:
+    return FLAGS.color_range or ("fixed" if recording.is_video or "mp4" in outputs else "per_image")
+
+
+def find_scale_source(recording: Recording) -> SparseDepths | CameraHeight | None:
+    if FLAGS.scale_from_sparse:
+        return SparseDepths(FLAGS.scale_from_sparse, recording)
+    if FLAGS.camera_height_m:
+        camera = find_camera("--camera_height_m", FLAGS.intrinsics, FLAGS.ckpt_file)
+        return CameraHeight(FLAGS.camera_height_m, camera, recording)
+    return None
+
+
+def is_metric() -> bool:
+    """Whether depth was trained to be in metres."""
+    config = run_config.read_beside(FLAGS.ckpt_file) if FLAGS.ckpt_file else None
+    return config is not None and config.speed_weight > 0
