@@ -25,7 +25,8 @@ def allow_memory_growth() -> None:
 def return_freed_memory() -> None:
     """Gives the memory of freed tensors back to the system.
 
-    glibc keeps much of it, scattered between what is in use, and over days of training ever more. Elsewhere does nothing.
+    glibc keeps much of it, scattered between what is in use, and over days of training ever more of it. Elsewhere this
+    does nothing.
     """
     with contextlib.suppress(OSError, AttributeError):
         ctypes.CDLL(None).malloc_trim(0)
