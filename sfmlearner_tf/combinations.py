@@ -25,6 +25,10 @@ def check_combinations(config: TrainConfig) -> None:
         raise ValueError("sampler must be 'native' with jit_compile, got 'addons': XLA cannot compile it")
     if 0 < config.initial_disp <= config.min_disp:
         raise ValueError(f"initial_disp must be 0 or above min_disp={config.min_disp}, got {config.initial_disp}")
+    if config.depth_parametrization == "depth" and 0 < config.initial_disp <= 0.1:
+        raise ValueError(
+            f"initial_disp must be 0 or above 0.1 with depth_parametrization=depth, got {config.initial_disp}"
+        )
     if config.learns_masks and config.pose_network != "posenet":
         raise ValueError(
             f"explain_reg_weight must be 0 with pose_network={config.pose_network}, got {config.explain_reg_weight}"

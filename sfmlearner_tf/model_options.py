@@ -28,6 +28,10 @@ class NetworkOptions:
         "none", "What the encoders of resnet50 start from: none, imagenet, which keras.applications downloads, or a "
         "file of such weights without the top."
     )  # fmt: skip
+    depth_parametrization: str = _networks(
+        "disparity", "What the depth network's outputs are: disparity, 10 sigmoid + min_disp; or depth itself, 10 "
+        "sigmoid + 0.1 (depth) or softplus + 0.1 (softplus).", choices=("disparity", "depth", "softplus"),
+    )  # fmt: skip
     min_disp: float = _networks(
         0.01, "Smallest disparity that the depth network predicts: 0.01 in the release's code, 0.1 in the paper.",
         above=0,

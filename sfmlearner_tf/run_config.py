@@ -29,6 +29,7 @@ _ARCHITECTURE = (
     "motion_field",
     "object_motion",
     "min_disp",
+    "depth_parametrization",
     "num_scales",
 )
 # These change neither what is learned from here on nor in which order. Listed are those that do not matter: a new

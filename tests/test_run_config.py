@@ -131,6 +131,7 @@ def test_a_folder_in_place_of_the_file_is_told(tmp_path):
 
 ARCHITECTURE = {
     "seq_length", "num_scales", "min_disp", "depth_network", "depth_norm", "pose_network", "learn_intrinsics",
+    "depth_parametrization",
     "focal_ratio", "motion_field", "object_motion",
 }  # fmt: skip
 OTHER = {

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import keras
 import tensorflow as tf
 
-from sfmlearner_tf import checkpoint
+from sfmlearner_tf import checkpoint, run_config
 from sfmlearner_tf.networks.layers import Network, crop_like, image_sides, resize_bilinear
 from sfmlearner_tf.networks.randomized_norm import RandomizedNorm
 
@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 # Parity: the code of the release; the paper prints a smallest disparity of 0.1.
 DISP_SCALING = 10.0
 MIN_DISP = 0.01
+# Where depth itself is predicted, the nearest, as near as the largest disparity of the paper.
+_NEAREST = 0.1
 _NUM_SCALES = 4
 
 
@@ -36,6 +38,8 @@ class DepthNetwork(Network):
         min_disp: the smallest disparity, so 1/min_disp is the largest depth.
         name: the variable scope.
         norm: what follows each convolution but the heads: "none", or "randomized", see `RandomizedNorm`.
+        parametrization: what the heads give: "disparity", 10 sigmoid + min_disp; "depth", its inverse, 10 sigmoid +
+            0.1; or "softplus", its inverse, softplus + 0.1.
         kwargs: Keras's own, such as `dtype="mixed_bfloat16"`.
     """
 
@@ -45,11 +49,13 @@ class DepthNetwork(Network):
         min_disp: float = MIN_DISP,
         name: str = "depth_net",
         norm: str = "none",
+        parametrization: str = "disparity",
         **kwargs: Any,
     ) -> None:
         super().__init__(seed, name, **kwargs)
         self.min_disp = min_disp
         self.norm = norm
+        self.parametrization = parametrization
 
     @property
     def rounding(self) -> float:
@@ -101,8 +107,9 @@ class DepthNetwork(Network):
             has_disparity = i < _NUM_SCALES  # that of the next coarser scale
             self.conv(f"icnv{i}", filters + skip_channels + has_disparity, filters, 3)
             in_channels = filters
+        activation = "softplus" if self.parametrization == "softplus" else "sigmoid"
         self.disparity_heads = [
-            self.head(f"disp{i}", channels[i - 1], 1, 3, "sigmoid") for i in range(1, _NUM_SCALES + 1)
+            self.head(f"disp{i}", channels[i - 1], 1, 3, activation) for i in range(1, _NUM_SCALES + 1)
         ]
 
     def decode(self, skips: Sequence[tf.Tensor], training: bool | None) -> tuple[tf.Tensor, ...]:
@@ -113,8 +120,8 @@ class DepthNetwork(Network):
             training: for layers that differ in training.
 
         Returns:
-            4 of [B, ceil(H/2^s), ceil(W/2^s), 1] for s = 0..3, in [min_disp, 10 + min_disp]; depth is
-            1/disparity.
+            4 of [B, ceil(H/2^s), ceil(W/2^s), 1] for s = 0..3, in [min_disp, 10 + min_disp], or in (0, 10] where depth
+            is what the heads give; depth is 1/disparity.
         """
         features = skips[-1]
         disparities: list[tf.Tensor] = []
@@ -127,22 +134,39 @@ class DepthNetwork(Network):
                 parts.append(tf.cast(resize_bilinear(disparities[-1], *image_sides(skip)), skip.dtype))
             features = self.apply(f"icnv{scale + 1}", tf.concat(parts, axis=-1), training)
             if scale < _NUM_SCALES:
-                disparities.append(DISP_SCALING * self.disparity_heads[scale](features) + self.min_disp)
+                disparities.append(self._disparity(self.disparity_heads[scale](features)))
         return tuple(reversed(disparities))
+
+    def _disparity(self, activation: tf.Tensor) -> tf.Tensor:
+        """Of what a head gives."""
+        if self.parametrization == "disparity":
+            return DISP_SCALING * activation + self.min_disp
+        return 1 / ((activation if self.parametrization == "softplus" else DISP_SCALING * activation) + _NEAREST)
 
     def start_from(self, disparity: float) -> None:
         """Makes the untrained network predict about this `disparity`, within (min_disp, 10 + min_disp), everywhere."""
         self.build()
-        share = (disparity - self.min_disp) / DISP_SCALING
+        if self.parametrization == "softplus":
+            bias = math.log(math.expm1(1 / disparity - _NEAREST))
+        else:
+            value = disparity - self.min_disp if self.parametrization == "disparity" else 1 / disparity - _NEAREST
+            bias = math.log(value / (DISP_SCALING - value))
         for head in self.disparity_heads:
-            head.bias.assign([math.log(share / (1 - share))])
+            head.bias.assign([bias])
 
     def get_config(self) -> dict[str, Any]:
-        return {**super().get_config(), "min_disp": self.min_disp, "norm": self.norm}
+        options = {"min_disp": self.min_disp, "norm": self.norm, "parametrization": self.parametrization}
+        return {**super().get_config(), **options}
 
     @classmethod
     def from_train_config(cls, config: TrainConfig) -> Self:
-        network = cls(config.seed, config.min_disp, norm=config.depth_norm, dtype=config.dtype_policy)
+        network = cls(
+            config.seed,
+            config.min_disp,
+            norm=config.depth_norm,
+            parametrization=config.depth_parametrization,
+            dtype=config.dtype_policy,
+        )
         if config.initial_disp:
             network.start_from(config.initial_disp)
         return network
@@ -150,7 +174,9 @@ class DepthNetwork(Network):
     @classmethod
     def options_of_checkpoint(cls, path: str) -> dict[str, Any]:
         is_normalized = "depth_net/cnv1/norm/gamma" in checkpoint.list_shapes(path)
+        config = run_config.read_beside(path)
         return {
+            "parametrization": config.depth_parametrization if config else "disparity",
             "min_disp": checkpoint.read_min_disp(path, MIN_DISP),
             "norm": "randomized" if is_normalized else "none",
         }

@@ -23,7 +23,7 @@ class DispNet(DepthNetwork):
         seed: decides the initial weights.
         min_disp: the smallest disparity, so 1/min_disp is the largest depth.
         name: the release's variable scope.
-        kwargs: `norm`, see `DepthNetwork`, and Keras's own, such as `dtype="mixed_bfloat16"`.
+        kwargs: `norm` and `parametrization`, see `DepthNetwork`, and Keras's own, such as `dtype="mixed_bfloat16"`.
     """
 
     def __init__(self, seed: int = 8964, min_disp: float = MIN_DISP, name: str = "depth_net", **kwargs: Any) -> None:
@@ -43,8 +43,7 @@ class DispNet(DepthNetwork):
             training: whether the normalisation, if any, is randomised.
 
         Returns:
-            4 of [B, ceil(H/2^s), ceil(W/2^s), 1] for s = 0..3, in [min_disp, 10 + min_disp]; depth is
-            1/disparity.
+            4 of [B, ceil(H/2^s), ceil(W/2^s), 1] for s = 0..3, see `DepthNetwork.decode`; depth is 1/disparity.
 
         Raises:
             ValueError: images of another shape.
