@@ -62,6 +62,7 @@ from sfmlearner_tf.tools.predict_input import (
 )
 from sfmlearner_tf.tools.predict_networks import load_checkpoint, load_saved_model
 from sfmlearner_tf.tools.predict_output import LAYOUTS, PictureWriter, find_range, open_video
+from sfmlearner_tf.tools.predict_refine import Refiner, find_options
 from sfmlearner_tf.tools.predict_scale import CameraHeight, SparseDepths
 from sfmlearner_tf.tools.predict_trajectory import MotionPredictor, check_length, write_trajectory
 
@@ -106,8 +107,14 @@ flags.DEFINE_float(
     "camera_height_m", None, "Height of the camera above the road, which is looked for in the depth: gives the scale.",
     1e-3, 1e3,
 )  # fmt: skip
+flags.DEFINE_integer(
+    "refine_steps", 0, "Steps of training on each frame and its neighbours before its depth is predicted, for a "
+    "recording in order; 20 is usual. Takes seconds a frame.", 0, 10000,
+)  # fmt: skip
 flags.DEFINE_string(
-    "intrinsics", None, "ply, camera_height_m: fx,fy,cx,cy in pixels of the images; by default those learned."
+    "intrinsics",
+    None,
+    "ply, camera_height_m, refine_steps: fx,fy,cx,cy, pixels of the images; by default those learned.",
 )
 flags.DEFINE_float(
     "max_depth", None, f"ply: farthest depth; by default {FARTHEST_OF_MEDIAN:g} times the median.", 1e-9, 1e9
@@ -138,11 +145,13 @@ def main() -> None:
         kept = CLIP_POINTS // len(recording.frames) if motions else 0
         camera = find_camera("ply", FLAGS.intrinsics, FLAGS.ckpt_file)
         cloud = CloudWriter(Path(FLAGS.output_dir), camera, factor, FLAGS.max_depth, kept)
+    refiner = _make_refiner(recording, depth_network) if depth_network and outputs and FLAGS.refine_steps else None
     notes: list[Note] = []
     started = time.perf_counter()
     with _open_writer(recording, outputs, factor, ends, cloud) as writer:
-        pictures = read_all(recording, bool(motions or "mp4" in outputs), notes, resizers)
-        count = _predict(pictures, len(recording.frames), depth_network if outputs else None, motions, writer)
+        pictures = read_all(recording, bool(motions or refiner or "mp4" in outputs), notes, resizers)
+        predicted = _predict_all(pictures, depth_network if outputs else None, refiner)
+        count = _write_all(predicted, len(recording.frames), motions, writer)
     rate = count / (time.perf_counter() - started)
     if motions:
         path = Path(FLAGS.output_dir, f"{recording.name}_trajectory.txt")
@@ -231,21 +240,37 @@ def _open_writer(
         yield PictureWriter(folder, "png" in outputs, "npy" in outputs, video, FLAGS.layout, ends, scale, cloud)
 
 
-def _predict(
-    pictures: Iterable[Picture],
+def _make_refiner(recording: Recording, network: DepthPredictor) -> Refiner:
+    config = find_options(FLAGS.ckpt_file, network.height, network.width)
+    check_length(len(recording.frames), config.seq_length, FLAGS.input)
+    camera = None if config.learn_intrinsics else find_camera("--refine_steps", FLAGS.intrinsics, FLAGS.ckpt_file)
+    return Refiner(FLAGS.ckpt_file, config, FLAGS.refine_steps, camera)
+
+
+def _predict_all(
+    pictures: Iterable[Picture], network: DepthPredictor | None, refiner: Refiner | None
+) -> Iterator[tuple[Picture, np.ndarray | None]]:
+    if refiner:
+        yield from refiner.predict_depths(pictures)
+    elif network:
+        yield from _predict_depths(pictures, network)
+    else:
+        yield from ((picture, None) for picture in pictures)
+
+
+def _write_all(
+    predicted: Iterable[tuple[Picture, np.ndarray | None]],
     total: int,
-    network: DepthPredictor | None,
     motions: MotionPredictor | None,
     writer: PictureWriter,
 ) -> int:
-    """Predicts and writes all frames, of which there should be `total`; returns their number."""
+    """Writes all frames as they are predicted, of which there should be `total`; returns their number."""
 
-    def write(predicted: tuple[Picture, np.ndarray | None]) -> tuple[Picture, np.ndarray | None]:
-        picture, depth = predicted
+    def write(found: tuple[Picture, np.ndarray | None]) -> tuple[Picture, np.ndarray | None]:
+        picture, depth = found
         return picture, None if depth is None else writer.write(picture, depth)
 
     count = 0
-    predicted = _predict_depths(pictures, network) if network else ((picture, None) for picture in pictures)
     # Threads write while the network predicts the next batch; a video gets its frames here, in order.
     written = map_ahead(write, predicted, _WRITING)
     for picture, video_frame in tqdm(written, "predicting", total, unit="frame", disable=None):

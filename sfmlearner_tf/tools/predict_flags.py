@@ -33,10 +33,17 @@ def check_flags() -> None:
     for name in ("scale", "fps", "camera_height_m"):
         if math.isnan(FLAGS[name].value or 0):
             raise UserError(f"--{name}=nan: expected a number")
+    if FLAGS.refine_steps and FLAGS.saved_model:
+        raise UserError("--refine_steps: expected --ckpt_file, which can be trained, found --saved_model")
     others = [name for name in FLAGS.output or [] if name not in OUTPUTS]
     if others:
         raise UserError(f"--output: expected any of {', '.join(OUTPUTS)}, found {others[0]!r}")
-    for name, is_asked in (("ply", "ply" in (FLAGS.output or [])), ("--camera_height_m", FLAGS.camera_height_m)):
+    needs_camera = {
+        "ply": "ply" in (FLAGS.output or []),
+        "--camera_height_m": FLAGS.camera_height_m,
+        "--refine_steps": FLAGS.refine_steps,
+    }
+    for name, is_asked in needs_camera.items():
         if is_asked:
             find_camera(name, FLAGS.intrinsics, FLAGS.ckpt_file)
 

@@ -243,7 +243,7 @@ def test_memory_of_the_gpu_is_left_to_others_and_any_name_has_its_prediction(tin
     assert names == [*(b"%d_depth.npy" % index for index in range(1, 5)), b"\xff\xfe_depth.npy"]
 
 
-def test_mistakes_are_told_in_one_line(ckpt_file, images, tmp_path):
+def test_mistakes_are_told_in_one_line(ckpt_file, tiny_model, images, tmp_path):
     flags = (f"--input={images}", f"--output_dir={tmp_path / 'out'}", f"--ckpt_file={ckpt_file}")
     assert error_of(*flags[:2]) == "error: expected one of --ckpt_file and --saved_model, found none"
     assert "--output: expected any of png, npy, mp4, ply, found 'jpg'" in error_of(*flags, "--output=jpg")
@@ -251,16 +251,37 @@ def test_mistakes_are_told_in_one_line(ckpt_file, images, tmp_path):
     for flag, name in (
         ("--scale=nan", "--scale"),
         ("--scale=inf", "--scale"),
+        ("--camera_height_m=nan --intrinsics=60,60,32,16", "--camera_height_m"),
+        ("--camera_height_m=2 --scale=3", "--scale and --camera_height_m, found both"),
+        ("--camera_height_m=2", "--camera_height_m: expected --intrinsics=fx,fy,cx,cy"),
+        ("--refine_steps=2", "--refine_steps: expected --intrinsics=fx,fy,cx,cy"),
         ("--fps=nan", "--fps"),
         ("--img_height=100000000", "--img_height"),
         ("--batch_size=100000000", "--batch_size"),
     ):
-        assert name in error_of(*flags, flag)
+        assert name in error_of(*flags, *flag.split())
+    without_weights = (*flags[:2], f"--saved_model={tiny_model}", "--refine_steps=2")
+    assert "--refine_steps: expected --ckpt_file, which can be trained, found --saved_model" in error_of(
+        *without_weights
+    )
     here = error_of(flags[0], flags[2], f"--output_dir={images}")
     assert here == f"error: --output_dir={images}: expected a folder other than that of the images"
     pytest.importorskip("imageio_ffmpeg", reason="the extra `video` is not installed")
     assert "3.png: expected 90x50 pixels like the images before, found 90x60" in error_of(*flags, "--output=mp4")
     assert not (tmp_path / "out").exists()
+
+
+def test_refined_depth_is_of_the_same_frames(ckpt_file, images, tmp_path):
+    flags = (f"--input={images}", f"--ckpt_file={ckpt_file}", "--output=npy", *SIZE)
+    camera = "--intrinsics=80,80,45,25"
+    for name, further in (("plain", ()), ("refined", ("--refine_steps=2", camera))):
+        done = predict(*flags, f"--output_dir={tmp_path / name}", *further)
+        assert done.returncode == 0, done.stderr
+        assert "5 of 5 frames" in done.stdout
+    for path in (tmp_path / "plain").iterdir():
+        plain, refined = np.load(path), np.load(tmp_path / "refined" / path.name)
+        assert plain.shape == refined.shape
+        assert 1e-4 < np.abs(refined / plain - 1).max() < 0.5
 
 
 def test_point_clouds_of_a_clip(ckpt_file, images, tmp_path):
