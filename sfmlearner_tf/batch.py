@@ -11,8 +11,8 @@ import tensorflow as tf
 class Batch(NamedTuple):
     """Examples as they come from the disk, resized and augmented together.
 
-    target: uint8 RGB [B, H, W, 3], the frame in the middle.
-    sources: uint8 RGB [B, H, W, 3*N], the frames around it in temporal order.
+    target: uint8 RGB [B, H, W, 3], the frame in the middle; with target_frame "last" the last.
+    sources: uint8 RGB [B, H, W, 3*N], the others in temporal order.
     intrinsics: float32 [B, 3, 3] at full size, pixels; where the intrinsics are learned, what augmentation did to the
         pixels: the identity if it did nothing, with -1 in front where it mirrored.
     extras: further inputs by name, see `sfmlearner_tf.data.extras`.

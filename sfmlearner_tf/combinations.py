@@ -40,6 +40,8 @@ def check_combinations(config: TrainConfig) -> None:
     if config.object_motion and (config.motion_field or config.both_directions):
         name = "motion_field" if config.motion_field else "both_directions"
         raise ValueError(f"{name} must be false with object_motion, got true")
+    if config.target_frame != "middle" and config.speed_weight:
+        raise ValueError(f"speed_weight must be 0 with target_frame={config.target_frame}, got {config.speed_weight}")
     if config.depth_norm != "none" and config.depth_network != "dispnet":
         raise ValueError(f"depth_network must be dispnet with depth_norm, got {config.depth_network!r}")
     for name, needed in _NEEDED.items():

@@ -62,6 +62,11 @@ class TrainConfig(
         return self.seq_length - 1
 
     @property
+    def target_index(self) -> int:
+        """Which frame of an example, from 0 on, is the target."""
+        return self.num_sources if self.target_frame == "last" else self.num_sources // 2
+
+    @property
     def learns_masks(self) -> bool:
         """Whether explainability masks are learned."""
         return self.explain_reg_weight > 0

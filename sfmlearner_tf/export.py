@@ -23,6 +23,7 @@ from sfmlearner_tf.images import preprocess
 from sfmlearner_tf.learner import SfMLearner
 from sfmlearner_tf.networks.building import load_network, load_pose_network
 from sfmlearner_tf.networks.layers import Network
+from sfmlearner_tf.networks.pose_network import TARGET_IS_LAST
 
 # Largest relative difference from the release's networks that is rounding; of others see `Network.rounding`.
 SAVED_MODEL_BOUND = 1e-5
@@ -47,7 +48,8 @@ class Exportable(NamedTuple):
         depth: images [B, H, W, 3] -> depth and disparity [B, H, W, 1], arbitrary scale.
         pose: target [B, H, W, 3], sources [B, H, W, 3*N] -> poses [B, N, 6], target to source, as (tx, ty, tz,
             rx, ry, rz), and the same as matrices src_T_tgt [B, N, 4, 4]; of a network that learns them also the
-            intrinsics [B, 3, 3], pixels of the networks' size.
+            intrinsics [B, 3, 3], pixels of the networks' size; of one whose target is the last frame, not the middle
+            one, ones [B] as target_is_last.
         """
         network = self.networks[function]
         if function == "depth":
@@ -55,7 +57,11 @@ class Exportable(NamedTuple):
             return {"depth": 1 / disparity, "disparity": disparity}
         motion = network(preprocess(inputs["target"]), preprocess(inputs["sources"]))
         found = {"poses": motion.poses, "src_T_tgt": pose_vec2mat(motion.poses)}
-        return {**found, "intrinsics": motion.intrinsics[0]} if network.learn_intrinsics else found
+        if network.learn_intrinsics:
+            found["intrinsics"] = motion.intrinsics[0]
+        if network.target_frame == "last":
+            found[TARGET_IS_LAST] = tf.ones_like(motion.poses[:, 0, 0])
+        return found
 
     def input_channels(self, function: str) -> dict[str, int]:
         """The channels of each input of the function."""

@@ -50,7 +50,7 @@ def make_inputs(networks: Exportable, image_file: str | None) -> Inputs:
         np.asarray(wide)[np.newaxis, :, shift : shift + networks.width]
         for shift in range(0, _SHIFT_PX * num_sources + 1, _SHIFT_PX)
     ]
-    target = frames.pop(num_sources // 2)
+    target = frames.pop(pose.target_index if pose else 0)
     inputs = {"depth": [{"images": target}]}
     if pose:
         inputs["pose"] = [{"target": target, "sources": np.concatenate(frames, axis=-1)}]

@@ -40,6 +40,10 @@ class NetworkOptions:
         0.0, "Disparity that the untrained network predicts, roughly. 0 leaves the release's 5, the middle of the "
         "range; a small one leaves near things room.", at_least=0, below=10,
     )  # fmt: skip
+    target_frame: str = _networks(
+        "middle", "Which frame of an example is the target, whose depth is compared and whose motion to the others is "
+        "predicted: the middle one, or the last, so that motion comes from the past alone.", choices=("middle", "last"),
+    )  # fmt: skip
     learn_intrinsics: bool = _networks(
         False, "Let the pose network learn the camera's intrinsics, for recordings of an unknown camera; those of the "
         "data are not read."

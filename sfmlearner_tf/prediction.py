@@ -23,6 +23,7 @@ from sfmlearner_tf.data.frames import open_image
 from sfmlearner_tf.errors import UserError, first_line
 from sfmlearner_tf.images import preprocess
 from sfmlearner_tf.networks.building import load_network, load_pose_network
+from sfmlearner_tf.networks.pose_network import TARGET_IS_LAST
 
 # Images decoded ahead of the network, at its size.
 _AHEAD = 32
@@ -55,14 +56,15 @@ class PosePredictor(NamedTuple):
     height: int
     width: int
     seq_length: int
+    target_index: int
 
     def predict_windows(self, windows: Sequence[Sequence[np.ndarray]]) -> np.ndarray:
         """The pose vectors [B, seq_length, 6] of windows of seq_length images each, target (0) to each frame.
 
-        The target is the frame in the middle.
+        The target is the frame at `target_index`: the middle one, unless the network learned otherwise.
         """
-        poses = self.predict(*stack_windows(windows)).numpy()
-        return np.insert(poses, self.seq_length // 2, 0, axis=1)
+        poses = self.predict(*stack_windows(windows, self.target_index)).numpy()
+        return np.insert(poses, self.target_index, 0, axis=1)
 
 
 def load_depth_predictor(ckpt_file: str, height: int, width: int) -> DepthPredictor:
@@ -100,7 +102,7 @@ def load_pose_predictor(ckpt_file: str, height: int, width: int, seq_length: int
     def predict(target: tf.Tensor, sources: tf.Tensor) -> tf.Tensor:
         return network(preprocess(target), preprocess(sources)).poses
 
-    return PosePredictor(predict, height, width, network.num_sources + 1)
+    return PosePredictor(predict, height, width, network.num_sources + 1, network.target_index)
 
 
 class SavedModel:
@@ -144,7 +146,8 @@ class SavedModel:
         def predict(target: np.ndarray, sources: np.ndarray) -> tf.Tensor:
             return self._run("pose", "poses", target=target, sources=sources)
 
-        return PosePredictor(predict, height, width, num_sources + 1)
+        target_index = num_sources if TARGET_IS_LAST in self._outputs["pose"] else num_sources // 2
+        return PosePredictor(predict, height, width, num_sources + 1, target_index)
 
     def _find(self, name: str, output: str, expected: str) -> list[int]:
         """The shape of a signature's output, without the batch."""
@@ -179,7 +182,7 @@ def predict_depths(predictor: DepthPredictor, paths: Sequence[Path], batch_size:
 def predict_motions(predictor: PosePredictor, paths: Sequence[Path], batch_size: int) -> Iterator[np.ndarray]:
     """The pose vectors [seq_length, 6] of every run of the predictor's seq_length images, target (0) to each frame.
 
-    The target is the frame in the middle. Images are resized bilinearly, and each is read once.
+    Images are resized bilinearly, and each is read once.
     Raises UserError for an image that cannot be read.
     """
     images = _load_images(paths, "pose", predictor)

@@ -24,6 +24,7 @@ _ARCHITECTURE = (
     "depth_network",
     "depth_norm",
     "pose_network",
+    "target_frame",
     "learn_intrinsics",
     "focal_ratio",
     "motion_field",

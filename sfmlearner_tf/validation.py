@@ -34,7 +34,7 @@ _Result = TypeVar("_Result")
 class Window(NamedTuple):
     """A frame of a KITTI raw drive with its neighbours, in temporal order, and its true motion where that is known."""
 
-    image_file: str  # of the frame in the middle, relative to the tree
+    image_file: str  # of the target, relative to the tree
     paths: list[Path]
     translations_m: np.ndarray | None = None  # [N, 3], target to source
 
@@ -89,13 +89,13 @@ class Validator:
         return {**totals, **(_describe(cameras) if self.config.learn_intrinsics and cameras else {})}
 
     def _errors(self) -> Iterator[tuple[str, float]]:
-        middle = self.config.num_sources // 2
         for windows in _cut(self.windows, self.config.batch_size):
-            yield from self._depth_errors(windows, middle)
+            yield from self._depth_errors(windows)
             yield from self._motion_errors([window for window in windows if window.translations_m is not None])
 
-    def _depth_errors(self, windows: Sequence[Window], middle: int) -> Iterator[tuple[str, float]]:
-        found = [(window, self._load_image(window.paths[middle], Image.Resampling.LANCZOS)) for window in windows]
+    def _depth_errors(self, windows: Sequence[Window]) -> Iterator[tuple[str, float]]:
+        target = self.config.target_index
+        found = [(window, self._load_image(window.paths[target], Image.Resampling.LANCZOS)) for window in windows]
         frames = [(window, frame) for window, frame in found if frame is not None]
         if not frames:
             return
@@ -119,7 +119,7 @@ class Validator:
                 whole.append((window, found))
         if not whole:
             return
-        targets, sources = batches.stack_windows([images for _, images in whole])
+        targets, sources = batches.stack_windows([images for _, images in whole], self.config.target_index)
         for (window, _), poses in zip(whole, self.learner.predict_pose(targets, sources).numpy()):
             yield "translation_error", compute_translation_error(np.asarray(window.translations_m), poses[:, :3])
 
@@ -130,7 +130,8 @@ class Validator:
         if not (drive / "oxts" / "data").is_dir():
             return None
         frames = [int(path.stem) for path in window.paths]
-        return _find_translations(read_camera_poses(str(drive.parent), drive.name, camera, frames))
+        poses = read_camera_poses(str(drive.parent), drive.name, camera, frames)
+        return _find_translations(poses, self.config.target_index)
 
     def _check_truth(self) -> None:
         """Raises UserError where no frame has any truth, or none the truth that best_metric needs."""
@@ -182,8 +183,8 @@ def _find_windows(config: TrainConfig, examples: Sequence[Example]) -> list[Wind
             expected = "a name such as date/drive/image_02/data/0000000005.png"
             tqdm.write(f"warning: validation leaves out {image}: expected {expected}")
             continue
-        reach = config.num_sources // 2
-        numbers = range(int(image.stem) - reach, int(image.stem) + reach + 1)
+        first = int(image.stem) - config.target_index
+        numbers = range(first, first + config.seq_length)
         paths = [image.with_name(f"{number:0{len(image.stem)}d}{image.suffix}") for number in numbers]
         if all(path.is_file() for path in paths):
             windows.append(Window(image_file, paths))
@@ -203,11 +204,10 @@ def _list_images(tree: Path, examples: Sequence[Example]) -> list[str]:
     return image_files
 
 
-def _find_translations(world_T_cam: np.ndarray) -> np.ndarray | None:
+def _find_translations(world_T_cam: np.ndarray, target: int) -> np.ndarray | None:
     """Target to source [N, 3] of a window's camera poses [N + 1, 4, 4], metres; None where the camera stands."""
-    middle = len(world_T_cam) // 2
-    src_T_tgt = np.linalg.inv(world_T_cam) @ world_T_cam[middle]
-    translations_m = np.delete(src_T_tgt[:, :3, 3], middle, axis=0)
+    src_T_tgt = np.linalg.inv(world_T_cam) @ world_T_cam[target]
+    translations_m = np.delete(src_T_tgt[:, :3, 3], target, axis=0)
     return translations_m if np.linalg.norm(translations_m) > 0.01 else None
 
 

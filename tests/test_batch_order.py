@@ -86,6 +86,6 @@ def test_room_for_a_single_example_is_counted_to_the_byte(folder, monkeypatch):
 
 def test_one_window_is_split_like_several():
     window = [np.full((2, 3, 3), number, np.uint8) for number in range(3)]
-    targets, sources = batches.stack_windows([window])
+    targets, sources = batches.stack_windows([window], len(window) // 2)
     assert (targets.shape, sources.shape) == ((1, 2, 3, 3), (1, 2, 3, 6))
     assert (targets.max(), sources[..., 0].max(), sources[..., 5].min()) == (1, 0, 2)

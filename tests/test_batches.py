@@ -168,7 +168,7 @@ def test_strips_of_another_size_are_named(folder):
 
 def test_windows_are_split_into_target_and_sources():
     images = np.random.RandomState(0).randint(0, 256, (2, 5, 4, 6, 3))  # two windows of five images
-    targets, sources = batches.stack_windows([list(window) for window in images])
+    targets, sources = batches.stack_windows([list(window) for window in images], 2)
     np.testing.assert_array_equal(targets, images[:, 2])
     for channel, frame in ((0, 0), (3, 1), (6, 3), (9, 4)):
         np.testing.assert_array_equal(sources[..., channel : channel + 3], images[:, frame])

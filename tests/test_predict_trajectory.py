@@ -53,7 +53,7 @@ def test_every_window_is_predicted_once_and_in_order(batch_size):
     def first_pixels(target, sources):
         return tf.constant(np.tile(sources[:, 0, 0, ::3, None].astype(np.float32), 6))
 
-    motions = MotionPredictor(PosePredictor(first_pixels, 32, 64, seq_length=3), batch_size)
+    motions = MotionPredictor(PosePredictor(first_pixels, 32, 64, seq_length=3, target_index=1), batch_size)
     for index in range(COUNT):
         motions.add(np.full([32, 64, 3], [index, 0, 0], np.uint8))
     motions.flush()

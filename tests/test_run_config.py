@@ -131,7 +131,7 @@ def test_a_folder_in_place_of_the_file_is_told(tmp_path):
 
 ARCHITECTURE = {
     "seq_length", "num_scales", "min_disp", "depth_network", "depth_norm", "pose_network", "learn_intrinsics",
-    "depth_parametrization",
+    "depth_parametrization", "target_frame",
     "focal_ratio", "motion_field", "object_motion",
 }  # fmt: skip
 OTHER = {

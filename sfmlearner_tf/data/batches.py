@@ -172,20 +172,19 @@ def stack_examples(examples: Sequence[Batch]) -> Batch:
     return tf.nest.map_structure(lambda *values: tf.stack(values), *examples)
 
 
-def stack_windows(windows: Sequence[Sequence[np.ndarray]]) -> tuple[np.ndarray, np.ndarray]:
-    """Targets [B, H, W, 3], the frames in the middle, and sources [B, H, W, 3*N] of windows of N + 1 images."""
-    middle = len(windows[0]) // 2
-    targets = np.stack([window[middle] for window in windows])
-    sources = np.stack([np.concatenate([*window[:middle], *window[middle + 1 :]], axis=-1) for window in windows])
+def stack_windows(windows: Sequence[Sequence[np.ndarray]], target: int) -> tuple[np.ndarray, np.ndarray]:
+    """Targets [B, H, W, 3], the frames at index `target`, and sources [B, H, W, 3*N] of windows of N + 1 images."""
+    targets = np.stack([window[target] for window in windows])
+    sources = np.stack([np.concatenate([*window[:target], *window[target + 1 :]], axis=-1) for window in windows])
     return targets, sources
 
 
 def load_frames(path: tf.Tensor, config: TrainConfig) -> tuple[tf.Tensor, tf.Tensor]:
-    """The frames of one strip: the middle one, uint8 [H, W, 3], and those around it, [H, W, 3*N] in temporal order."""
+    """The frames of one strip: the target, uint8 [H, W, 3], and the others, [H, W, 3*N] in temporal order."""
     strip = tf.io.decode_jpeg(tf.io.read_file(path), channels=3)
     strip = tf.ensure_shape(strip, [config.img_height, config.img_width * config.seq_length, 3])
     frames = tf.split(strip, config.seq_length, axis=1)
-    return frames.pop(config.seq_length // 2), tf.concat(frames, axis=-1)
+    return frames.pop(config.target_index), tf.concat(frames, axis=-1)
 
 
 def load_intrinsics(path: tf.Tensor) -> tf.Tensor:

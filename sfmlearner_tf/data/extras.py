@@ -39,7 +39,7 @@ def _decode_objects(content: tf.Tensor, config: TrainConfig) -> tf.Tensor:
     strip = tf.io.decode_png(content)[..., :1]  # Casser et al. write all channels alike
     strip = tf.ensure_shape(strip, [config.img_height, config.img_width * config.seq_length, 1])
     frames = tf.split(strip, config.seq_length, axis=1)
-    target = frames.pop(config.seq_length // 2)
+    target = frames.pop(config.target_index)
     return tf.concat([target, *frames], axis=-1)
 
 

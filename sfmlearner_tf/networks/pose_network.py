@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
 # A pose network's raw output is scaled, so that training starts from almost no motion.
 POSE_SCALING = 0.01
+# The output of an exported function that tells of a target that is the last frame, not the middle one.
+TARGET_IS_LAST = "target_is_last"
 _INTRINSICS_HEAD = "pose/intrinsics"
 
 
@@ -28,6 +30,7 @@ class PoseNetwork(Network):
         name: the variable scope.
         learn_intrinsics: whether to predict the camera's intrinsics, too.
         focal_ratio: fy over fx of what is predicted; 0 predicts both.
+        target_frame: which frame in time the target is: "middle" or "last".
         kwargs: Keras's own, such as `dtype="mixed_bfloat16"`.
 
     Raises:
@@ -41,6 +44,7 @@ class PoseNetwork(Network):
         name: str,
         learn_intrinsics: bool = False,
         focal_ratio: float = 0.0,
+        target_frame: str = "middle",
         **kwargs: Any,
     ) -> None:
         super().__init__(seed, name, **kwargs)
@@ -49,6 +53,12 @@ class PoseNetwork(Network):
         self.num_sources = num_sources
         self.learn_intrinsics = learn_intrinsics
         self.focal_ratio = focal_ratio
+        self.target_frame = target_frame
+
+    @property
+    def target_index(self) -> int:
+        """Which frame in time, from 0 on, is the target."""
+        return self.num_sources if self.target_frame == "last" else self.num_sources // 2
 
     def add_heads(self, in_channels: int, pose_outputs: int) -> None:
         """Adds what makes motion, and intrinsics if asked for, of the network's last features."""
@@ -75,6 +85,7 @@ class PoseNetwork(Network):
             "num_sources": self.num_sources,
             "learn_intrinsics": self.learn_intrinsics,
             "focal_ratio": self.focal_ratio,
+            "target_frame": self.target_frame,
         }
 
     @classmethod
@@ -84,6 +95,7 @@ class PoseNetwork(Network):
             seed=config.seed,
             learn_intrinsics=config.learn_intrinsics,
             focal_ratio=config.focal_ratio,
+            target_frame=config.target_frame,
             dtype=config.dtype_policy,
             **cls.options_of_run(config),
         )
@@ -99,6 +111,7 @@ class PoseNetwork(Network):
         return {
             "learn_intrinsics": f"pose_exp_net/{_INTRINSICS_HEAD}/weights" in checkpoint.list_shapes(path),
             "focal_ratio": config.focal_ratio if config else 0.0,
+            "target_frame": config.target_frame if config else "middle",
         }
 
     def _copy(self, **changes: Any) -> Self:

@@ -156,7 +156,8 @@ def read_inputs(recording: Recording, networks: Exportable) -> Inputs:
     if "depth" in resizers:
         inputs["depth"] = [{"images": resized[window[length // 2]]["depth"][np.newaxis]} for window in windows]
     if "pose" in resizers:
-        stacks = [stack_windows([[resized[number]["pose"] for number in window]]) for window in windows]
+        index = networks.networks["pose"].target_index
+        stacks = [stack_windows([[resized[number]["pose"] for number in window]], index) for window in windows]
         inputs["pose"] = [{"target": target, "sources": sources} for target, sources in stacks]
     return inputs
 

@@ -63,7 +63,7 @@ class Refiner:
     def __init__(self, ckpt_file: str, config: TrainConfig, steps: int, camera: Camera | None) -> None:
         from sfmlearner_tf.learner import SfMLearner
 
-        self.seq_length = config.seq_length
+        self.seq_length, self._target = config.seq_length, config.target_index
         self._steps, self._camera = steps, camera
         self._learner = SfMLearner(config)
         self._learner.restore_weights(ckpt_file)
@@ -72,24 +72,25 @@ class Refiner:
     def predict_depths(self, pictures: Iterable[Picture]) -> Iterator[tuple[Picture, np.ndarray]]:
         """Each picture of a recording, in order, with its depth [h, w]. There are at least seq_length.
 
-        A frame is refined in the middle of its neighbours; the first and the last ones as part of the first and the
-        last window.
+        A frame is refined as the target, usually in the middle of its neighbours; the first and the last ones as part
+        of the first and the last window.
         """
         window: deque[Picture] = deque(maxlen=self.seq_length)
-        half = self.seq_length // 2
         for count, picture in enumerate(pictures, start=1):
             window.append(picture)
             if count >= self.seq_length:
                 frames = list(window)
-                yield from self._refine(frames, frames[: half + 1] if count == self.seq_length else [frames[half]])
-        yield from self._refine(list(window), list(window)[half + 1 :])
+                first = 0 if count == self.seq_length else self._target
+                yield from self._refine(frames, frames[first : self._target + 1])
+        if behind := list(window)[self._target + 1 :]:
+            yield from self._refine(list(window), behind)
 
     def _refine(self, window: Sequence[Picture], wanted: Sequence[Picture]) -> Iterator[tuple[Picture, np.ndarray]]:
         for name, variable in self._learner.state().items():
             variable.assign(self._before[name])
         frames = [picture.resized["depth"] for picture in window]
-        target = frames.pop(len(frames) // 2)
-        camera = self._find_camera(window[len(window) // 2])
+        target = frames.pop(self._target)
+        camera = self._find_camera(window[self._target])
         batch = target[np.newaxis], np.concatenate(frames, axis=-1)[np.newaxis], camera[np.newaxis]
         for _ in range(self._steps):
             self._learner.train_step(*batch)
