@@ -20,11 +20,9 @@ OPTIONS = {"img_height": HEIGHT, "img_width": WIDTH, "num_scales": 1, "target_fr
 def test_the_last_frame_of_a_strip_is_the_target(tmp_path):
     write_formatted_data(tmp_path, count=2, seq_length=5)
     (example, _) = read_split(str(tmp_path), "train")
+    options = {**OPTIONS, "seq_length": 5, "dataset_dir": str(tmp_path)}
     last, middle = (
-        read_example(
-            TrainConfig(**{**OPTIONS, "target_frame": frame}, seq_length=5, dataset_dir=str(tmp_path)), example
-        )
-        for frame in ("last", "middle")
+        read_example(TrainConfig(**{**options, "target_frame": frame}), example) for frame in ("last", "middle")
     )
     frames = [*tf.split(last.sources, 4, axis=-1), last.target]
     of_middle = tf.split(middle.sources, 4, axis=-1)

@@ -46,7 +46,7 @@ class Cache:
 
         It also takes the example's number in this cache and its place in the endless order.
         """
-        spec = tf.data.Dataset.from_tensors("").map(load).element_spec
+        spec = tf.data.Dataset.from_tensors("").map(tf.autograph.experimental.do_not_convert(load)).element_spec
         specs = tf.nest.flatten(spec)
 
         def load_and_keep(stem: tf.Tensor, number: tf.Tensor, place: tf.Tensor) -> list[tf.Tensor]:
