@@ -18,9 +18,9 @@ from kitti_eval import depth_ground_truth, eval_depth, image_lists, odometry_eva
 from lidar_tree import CAMERAS, DRIVE, LIDAR, make_scan
 from sfmlearner_tf import checkpoint, curves, prediction, run_config
 from sfmlearner_tf.config import TrainConfig
-from sfmlearner_tf.data import calibration, cityscapes, formatted, frames, oxts, splits
+from sfmlearner_tf.data import calibration, cityscapes, formatted, frames, masks, odometer, oxts, splits
 from sfmlearner_tf.data.prepare import OPTIONS_FILE, claim_folder
-from sfmlearner_tf.data.sequences import Selection
+from sfmlearner_tf.data.sequences import Frame, Selection
 from sfmlearner_tf.tools import predict_input, predict_scale
 from tiny_saved_model import HEIGHT, WIDTH, write_tiny_saved_model
 
@@ -48,7 +48,9 @@ def _poses(count: int = 8) -> np.ndarray:
 def _png(mode: str = "RGB", file_format: str = "PNG") -> bytes:
     random, content = np.random.RandomState(0), io.BytesIO()
     pixels = random.randint(0, 256, (9, 12, 3), np.uint8)
-    if mode == "I;16":
+    if mode == "L":
+        Image.fromarray(pixels[..., 0] // 64).save(content, file_format)
+    elif mode == "I;16":
         Image.fromarray(random.randint(0, 2**16, (9, 12)).astype(np.uint16)).save(content, file_format)
     else:
         Image.fromarray(pixels).save(content, file_format)
@@ -77,6 +79,12 @@ def _read_sparse(folder: Path) -> Any:
     frame = predict_input.Frame("a", str(folder / "a.png"))
     points = predict_scale.read_points(str(folder / "depths.csv"), predict_input.Recording("a", (frame,), [0.0]))
     return [[point.u, point.v, point.depth_m] for point in points[0]]
+
+
+def _read_mask(folder: Path) -> Any:
+    frame = Frame("0", str(folder / "0.jpg"))
+    mask = masks.MaskFolder(str(folder), str(folder)).read(frame, (12, 9), frames.Geometry(6, 4, 4))
+    return masks.number_objects([mask, mask])
 
 
 def _read_cityscapes(folder: Path) -> Any:
@@ -219,6 +227,10 @@ READERS: dict[str, Reader] = {
     ),
     "predicted depth": Reader({"depth.npy": _npy()}, "depth.npy", _read_predictions),
     "sparse depths": Reader({"depths.csv": b"u,v,depth_m\n3,4,5.5\n1.5,2,20\n"}, "depths.csv", _read_sparse),
+    "table of speeds": _single(
+        "speeds.csv", b"time_s,speed_m_s\n0,2\n1,3\n2,3.5\n", lambda path: list(odometer.read_speeds(str(path)))
+    ),
+    "mask of objects": _single("0.png", _png("L"), lambda path: _read_mask(path.parent)),
     "config.json": Reader(
         {run_config.CONFIG_NAME: json.dumps({"version": "1", "options": asdict(TrainConfig())}).encode()},
         run_config.CONFIG_NAME, lambda folder: _floats_of(run_config.read(str(folder))),
