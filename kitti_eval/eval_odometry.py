@@ -1,9 +1,13 @@
 """Evaluates a whole predicted trajectory: ATE, KITTI's t_err and r_err, and RPE, with four alignments.
 
 The prediction is a file in KITTI or TUM format, or a folder of snippets (tools/test_kitti_pose.py), which are chained:
-the motion from a frame to the next comes from the snippet with that frame in the middle. Both trajectories then start
-at the identity. Alignments: none; scale (one factor); 6dof (rotation and translation); 7dof (all of these). Only scale
-and 7dof are fair to monocular methods, whose scale is arbitrary.
+the motion from a frame to the next comes from the snippet with that frame in the middle. Poses are matched by time
+where both sides have times, as in evo; by number where the prediction has 13 columns, the first of them the number of
+the frame; else one by one from the start. Both trajectories then start at the identity.
+
+Alignments: none; scale (one factor, by least squares about the start); scale_umeyama (the factor of 7dof alone, as
+evo's -s); 6dof (rotation and translation); 7dof (these and a factor). Only those with a factor are fair to monocular
+methods, whose scale is arbitrary.
 
   ate_rmse   root mean square distance of positions, m
   t_err      translation error over segments of 100 to 800 m / segment length, percent    } KITTI's odometry benchmark
@@ -27,6 +31,7 @@ from kitti_eval.errors import UserError
 from kitti_eval.odometry_evaluation import AlignedErrors, evaluate_trajectory, read_ground_truth, read_prediction
 from kitti_eval.plots import plot_paths, plot_segment_errors
 from kitti_eval.pose_files import format_kitti, format_tum
+from kitti_eval.snippets import SAME_FRAME_S
 from kitti_eval.trajectory import ALIGNMENTS
 
 _GTRUTH_FILE = flags.DEFINE_string("gtruth_file", None, "True trajectory, KITTI or TUM format.", required=True)
@@ -35,6 +40,9 @@ _TIMES_FILE = flags.DEFINE_string(
 )
 _PRED = flags.DEFINE_string(
     "pred", None, "Predicted trajectory, KITTI or TUM format, or a folder of snippets.", required=True
+)
+_MAX_TIME_DIFFERENCE = flags.DEFINE_float(
+    "max_time_difference", SAME_FRAME_S, "Poses whose times are farther apart do not belong together, seconds.", 0
 )
 _SNIPPET_SCALE = flags.DEFINE_enum(
     "snippet_scale",
@@ -53,11 +61,16 @@ _PLOT_DIR = flags.DEFINE_string("plot_dir", "", "Folder for path.png and error_b
 
 
 def main() -> None:
-    gt, gt_times_s = read_ground_truth(Path(_GTRUTH_FILE.value), Path(_TIMES_FILE.value) if _TIMES_FILE.value else None)
+    truth = read_ground_truth(Path(_GTRUTH_FILE.value), Path(_TIMES_FILE.value) if _TIMES_FILE.value else None)
     scaled = _SNIPPET_SCALE.value == "ground_truth"
-    gt, pred, times_s = read_prediction(Path(_PRED.value), gt, gt_times_s, scaled)
-    errors = evaluate_trajectory(gt, pred)
+    matched = read_prediction(Path(_PRED.value), truth, scaled, _MAX_TIME_DIFFERENCE.value)
+    gt, times_s = matched.gt, matched.times_s
+    errors = evaluate_trajectory(gt, matched.pred)
     _print_table(errors, len(gt))
+    if len(gt) < matched.predicted:
+        print(f"{matched.predicted - len(gt)} of {matched.predicted} predicted poses left out: no truth at their time")
+    if len(gt) < len(truth.poses):
+        print(f"{len(truth.poses)} true poses, of which {len(gt)} are compared")
     aligned = errors[_ALIGN.value]
     if _OUTPUT_KITTI.value:
         files.write_text(_OUTPUT_KITTI.value, format_kitti(aligned.poses))
@@ -72,10 +85,10 @@ def main() -> None:
 
 
 def _print_table(errors: dict[str, AlignedErrors], frames: int) -> None:
-    print(f"{'alignment':>10} {'ate_rmse':>10} {'t_err':>10} {'r_err':>10} {'rpe_t':>10} {'rpe_r':>10}")
+    print(f"{'alignment':>13} {'ate_rmse':>10} {'t_err':>10} {'r_err':>10} {'rpe_t':>10} {'rpe_r':>10}")
     for kind, row in errors.items():
         kitti = f"{row.segments[0]:10.4f} {row.segments[1]:10.4f}" if row.segments else f"{'-':>10} {'-':>10}"
-        print(f"{kind:>10} {row.ate_rmse_m:10.4f} {kitti} {row.rpe[0]:10.4f} {row.rpe[1]:10.4f}")
+        print(f"{kind:>13} {row.ate_rmse_m:10.4f} {kitti} {row.rpe[0]:10.4f} {row.rpe[1]:10.4f}")
     segments = errors["none"].segments
     print(f"over {frames} frames and {segments.segments if segments else 'no'} segments of 100 to 800 m")
 

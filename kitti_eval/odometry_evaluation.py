@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 
 from kitti_eval.errors import UserError
-from kitti_eval.pose_files import TimedPoses, read_times, read_trajectory
+from kitti_eval.pose_files import TimedPoses, Trajectory, read_times, read_trajectory
 from kitti_eval.pose_metrics import (
     RelativePoseErrors,
     SegmentErrors,
@@ -17,7 +17,7 @@ from kitti_eval.pose_metrics import (
     compute_relative_pose_errors,
     compute_segment_errors,
 )
-from kitti_eval.snippets import chain_snippets, match_times, read_snippets
+from kitti_eval.snippets import SAME_FRAME_S, chain_snippets, find_nearest, match_times, read_snippets
 from kitti_eval.trajectory import ALIGNMENTS, find_alignment, make_relative, transform_poses
 
 
@@ -51,32 +51,88 @@ def _evaluate_aligned(gt: np.ndarray, pred: np.ndarray, kind: str) -> AlignedErr
     )
 
 
-def read_ground_truth(path: Path, times_path: Path | None = None) -> tuple[np.ndarray, np.ndarray | None]:
-    """The true poses [N, 4, 4] and times [N], which come from a TUM file or `times_path`, else are None."""
-    poses, times_s = read_trajectory(path)
-    if times_path is not None:
-        times_s = read_times(times_path)
-        if len(times_s) != len(poses):
-            raise UserError(f"{times_path}: expected {len(poses)} times, one per pose of {path}, found {len(times_s)}")
-    return poses, times_s
+class Matched(NamedTuple):
+    """True and predicted poses of the same frames.
+
+    gt, pred: [N, 4, 4], both starting at the identity. times_s: [N] of the prediction where they are known, else of the
+    truth or None. predicted: poses of the prediction before those without truth were left out.
+    """
+
+    gt: np.ndarray
+    pred: np.ndarray
+    times_s: np.ndarray | None
+    predicted: int
+
+
+def read_ground_truth(path: Path, times_path: Path | None = None) -> Trajectory:
+    """The true trajectory; its times come from a TUM file or `times_path`, else are None."""
+    truth = read_trajectory(path)
+    if times_path is None:
+        return truth
+    times_s = read_times(times_path)
+    if len(times_s) != len(truth.poses):
+        expected = f"{len(truth.poses)} times, one per pose of {path}"
+        raise UserError(f"{times_path}: expected {expected}, found {len(times_s)}")
+    return truth._replace(times_s=times_s)
 
 
 def read_prediction(
-    path: Path, gt: np.ndarray, gt_times_s: np.ndarray | None, scale_snippets: bool = False
-) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
-    """The true and predicted poses of the same frames, both starting at the identity, and their times if known.
+    path: Path, truth: Trajectory, scale_snippets: bool = False, max_difference_s: float = SAME_FRAME_S
+) -> Matched:
+    """The poses that truth and prediction both have.
 
-    path: a KITTI or TUM file, or a folder of snippets, which are chained (`scale_snippets`: each first scaled to the
-    truth). Frames are matched by time if both sides have times, else their numbers must be equal.
+    Args:
+        path: a KITTI or TUM file, or a folder of snippets, which are chained (`scale_snippets`: each first scaled to
+            the truth).
+        max_difference_s: poses whose times are farther apart do not belong together.
+
+    They are matched by time if both sides have times (`associate`), by the number of the frame if the prediction has
+    those, else one by one from the start.
+
+    Raises:
+        UserError: fewer than two poses belong together, or the prediction goes on after the truth.
     """
-    pred, times_s = _chain(path, gt, scale_snippets) if path.is_dir() else read_trajectory(path)
-    if gt_times_s is not None and times_s is not None:
-        gt = gt[match_times(gt_times_s, times_s, path)]
-    elif len(gt) != len(pred):
-        raise UserError(f"{path}: expected {len(gt)} poses, as many as the ground truth has, found {len(pred)}")
-    if len(pred) < 2:
-        raise UserError(f"{path}: expected at least two poses, found {len(pred)}")
-    return make_relative(gt), make_relative(pred), gt_times_s if times_s is None else times_s
+    pred = Trajectory(*_chain(path, truth.poses, scale_snippets)) if path.is_dir() else read_trajectory(path)
+    if truth.times_s is not None and pred.times_s is not None:
+        of_truth, of_pred = associate(truth.times_s, pred.times_s, max_difference_s)
+    else:
+        of_pred = np.arange(len(pred.poses))
+        of_truth = of_pred if pred.frames is None else pred.frames
+        if of_truth[-1] >= len(truth.poses):
+            expected = f"at most {len(truth.poses)} poses, as many as the ground truth has"
+            raise UserError(f"{path}: expected {expected}, found {of_truth[-1] + 1}")
+    if len(of_pred) < 2:
+        raise UserError(f"{path}: expected at least two poses with truth, found {len(of_pred)}")
+    times_s = None if truth.times_s is None else truth.times_s[of_truth]
+    if pred.times_s is not None:
+        times_s = pred.times_s[of_pred]
+    relative = make_relative(truth.poses[of_truth]), make_relative(pred.poses[of_pred])
+    return Matched(*relative, times_s, len(pred.poses))
+
+
+def number_frames(trajectory: Trajectory, times_s: np.ndarray, path: Path) -> np.ndarray:
+    """Which of the frames at `times_s` [M] each pose of a trajectory is of: [N], by time, by number, or one by one.
+
+    Raises UserError, naming `path`, if there is no such frame, or two poses are of one.
+    """
+    if trajectory.times_s is not None:
+        frames = match_times(times_s, trajectory.times_s, path)
+    else:
+        frames = np.arange(len(trajectory.poses)) if trajectory.frames is None else trajectory.frames
+    if frames[-1] >= len(times_s) or (np.diff(frames) <= 0).any():
+        raise UserError(f"{path}: expected poses of some of {len(times_s)} frames, each once, found others")
+    return frames
+
+
+def associate(gt_times_s: np.ndarray, times_s: np.ndarray, max_difference_s: float) -> tuple[np.ndarray, np.ndarray]:
+    """The indices into both times, ascending, that belong together: for each of the shorter list the nearest of the
+    longer, where that is near enough, as in evo."""
+    if len(times_s) > len(gt_times_s):
+        of_pred, of_truth = associate(times_s, gt_times_s, max_difference_s)
+        return of_truth, of_pred
+    nearest = find_nearest(gt_times_s, times_s)
+    near = np.abs(gt_times_s[nearest] - times_s) <= max_difference_s
+    return nearest[near], np.flatnonzero(near)
 
 
 def _chain(path: Path, gt: np.ndarray, scale_snippets: bool) -> TimedPoses:

@@ -1,4 +1,5 @@
-"""Trajectory files: KITTI odometry (12 numbers per line) and TUM (time, position, quaternion)."""
+"""Trajectory files: KITTI odometry (12 numbers per line, or the number of the frame before them) and TUM (time,
+position, quaternion)."""
 
 from __future__ import annotations
 
@@ -22,20 +23,44 @@ class TimedPoses(NamedTuple):
     times_s: np.ndarray
 
 
-def read_trajectory(path: str | Path) -> tuple[np.ndarray, np.ndarray | None]:
-    """Poses [N, 4, 4] and times [N] (None for KITTI) from either format, recognised by the number of columns."""
+class Trajectory(NamedTuple):
+    """poses: world_T_camera [N, 4, 4], metres. times_s: [N], seconds, ascending, of a TUM file, else None. frames: [N],
+    ascending, of a KITTI file with numbers of frames, else None."""
+
+    poses: np.ndarray
+    times_s: np.ndarray | None = None
+    frames: np.ndarray | None = None
+
+
+def read_trajectory(path: str | Path) -> Trajectory:
+    """A trajectory of either format, recognised by the number of columns; of poses at one time the first is taken.
+
+    Raises UserError as `read_kitti` and `read_tum`.
+    """
     columns = _read_numbers(path).shape[1]
-    return read_tum(path) if columns == 8 else (read_kitti(path), None)
+    if columns == 8:
+        return Trajectory(*read_tum(path, repeats=True))
+    return Trajectory(read_kitti(path), frames=_read_frames(path) if columns == 13 else None)
+
+
+def _read_frames(path: str | Path) -> np.ndarray:
+    """The first column of a KITTI file of 13. Raises UserError unless they are whole numbers from 0 on that rise."""
+    numbers = _read_numbers(path)[:, 0]
+    frames = numbers.astype(int)
+    if (frames != numbers).any() or frames[0] < 0 or (np.diff(frames) <= 0).any():
+        raise UserError(f"{path}: expected numbers of frames that rise in the first of 13 columns, found others")
+    return frames
 
 
 def read_kitti(path: str | Path) -> np.ndarray:
-    """The poses [N, 4, 4] of a KITTI file.
+    """The poses [N, 4, 4] of a KITTI file, with numbers of frames or without.
 
     Raises UserError if it is missing, malformed or not finite, or a line holds no rotation.
     """
     table = _read_numbers(path)
-    if table.shape[1] != 12:
+    if table.shape[1] not in (12, 13):
         raise UserError(f"{path}: expected 12 numbers per line (KITTI poses), found {table.shape[1]}")
+    table = table[:, -12:]
     poses = np.tile(np.eye(4), (len(table), 1, 1))
     poses[:, :3] = table.reshape(-1, 3, 4)
     _check_positions(path, table)
@@ -45,13 +70,18 @@ def read_kitti(path: str | Path) -> np.ndarray:
     return poses
 
 
-def read_tum(path: str | Path) -> TimedPoses:
-    """Reads a TUM file. Raises UserError if it is missing, malformed, not finite or not in temporal order."""
+def read_tum(path: str | Path, repeats: bool = False) -> TimedPoses:
+    """Reads a TUM file. Raises UserError if it is missing, malformed, not finite or not in temporal order.
+
+    repeats: a time may come several times in a row, as in TUM's own truth; the first pose of it is taken.
+    """
     table = _read_numbers(path)
     if table.shape[1] != 8:
         raise UserError(
             f"{path}: expected 8 numbers per line (TUM: time, position, quaternion), found {table.shape[1]}"
         )
+    if repeats:
+        table = table[np.concatenate([[True], np.diff(table[:, 0]) != 0])]
     _check_ascending(path, table[:, 0])
     _check_positions(path, table[:, 1:])
     norms = np.linalg.norm(table[:, 4:], axis=1)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -38,13 +39,18 @@ class SnippetSummary(NamedTuple):
 def read_sequence(dataset_dir: Path, sequence: str) -> TimedPoses:
     """The true poses and times of a KITTI odometry sequence such as "09". Raises UserError if they do not match."""
     poses_path = dataset_dir / "poses" / f"{sequence}.txt"
-    times_path = dataset_dir / "sequences" / sequence / "times.txt"
+    times_path = find_times_file(dataset_dir, sequence)
     poses, times_s = read_kitti(poses_path), read_times(times_path)
     if len(poses) != len(times_s):
         raise UserError(
             f"{poses_path}: expected {len(times_s)} poses, one per time in {times_path}, found {len(poses)}"
         )
     return TimedPoses(poses, times_s)
+
+
+def find_times_file(dataset_dir: Path, sequence: str) -> Path:
+    """times.txt of a KITTI odometry sequence such as "09"."""
+    return dataset_dir / "sequences" / sequence / "times.txt"
 
 
 def cut_snippets(poses: np.ndarray, length: int) -> np.ndarray:
@@ -66,8 +72,12 @@ def name_sequences(flag: str, texts: Sequence[str]) -> list[str]:
     return [f"{int(text):02d}" for text in texts]
 
 
-def write_snippets(folder: Path, snippets: Iterable[np.ndarray], times_s: np.ndarray) -> None:
+def write_snippets(
+    folder: Path, snippets: Iterable[np.ndarray], times_s: np.ndarray, firsts: Sequence[int] | None = None
+) -> None:
     """Writes one file per snippet [n, 4, 4], named by the index of its first frame; `times_s`: [N], of all frames.
+
+    firsts: those indices; None for 0, 1, 2 and so on.
 
     They take the place of those that were written there before, once all of `snippets` are known; other files stay.
     Until the last one is written, the folder is refused by whatever reads snippets.
@@ -76,11 +86,14 @@ def write_snippets(folder: Path, snippets: Iterable[np.ndarray], times_s: np.nda
     """
     with lock_folder(folder):
         before = _find_own(folder)
-        texts = [format_tum(poses, times_s[first : first + len(poses)]) for first, poses in enumerate(snippets)]
+        texts = {
+            first: format_tum(poses, times_s[first : first + len(poses)])
+            for first, poses in zip(itertools.count() if firsts is None else firsts, snippets)
+        }
         files.write_text(folder / _STATE_FILE, _UNFINISHED)
         for path in before:
             path.unlink()
-        for first, text in enumerate(texts):
+        for first, text in texts.items():
             files.write_text(folder / _name_snippet(first), text)
         files.write_text(folder / _STATE_FILE, _COMPLETE)
 
@@ -156,14 +169,18 @@ def match_times(gt_times_s: np.ndarray, times_s: np.ndarray, path: Path) -> np.n
 
     Raises UserError, naming `path`, if there is none.
     """
-    after = np.clip(np.searchsorted(gt_times_s, times_s), 1, len(gt_times_s) - 1)
-    nearest = np.where(times_s - gt_times_s[after - 1] < gt_times_s[after] - times_s, after - 1, after)
+    nearest = find_nearest(gt_times_s, times_s)
     apart = np.abs(gt_times_s[nearest] - times_s)
     if apart.max() > SAME_FRAME_S:
         raise UserError(
             f"{path}: expected the times of the ground truth; {times_s[apart.argmax()]} s is not among them"
         )
     return nearest
+
+
+def find_nearest(ascending: np.ndarray, values: np.ndarray) -> np.ndarray:
+    """For each of `values` [N] the index of the nearest in `ascending` [M], the first of two that are as near."""
+    return np.searchsorted((ascending[1:] + ascending[:-1]) / 2, values)
 
 
 def _list_snippets(folder: Path) -> dict[str, Path]:

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-ALIGNMENTS = ("none", "scale", "6dof", "7dof")
+ALIGNMENTS = ("none", "scale", "scale_umeyama", "6dof", "7dof")
 
 
 class Similarity(NamedTuple):
@@ -92,7 +92,7 @@ def find_alignment(gt: np.ndarray, pred: np.ndarray, kind: str) -> Similarity:
     """The transform of the positions `pred` [N, 3] that brings them closest to `gt` [N, 3] in least squares.
 
     kind: none; scale (one factor about the origin, where both should start); 6dof (rotation and translation); 7dof
-    (these and a scale; Umeyama, PAMI 1991).
+    (these and a scale; Umeyama, PAMI 1991); scale_umeyama (the factor of 7dof alone, as evo's `-s`).
     """
     if kind not in ALIGNMENTS:
         raise ValueError(f"alignment must be one of {ALIGNMENTS}, got {kind!r}")
@@ -106,6 +106,8 @@ def find_alignment(gt: np.ndarray, pred: np.ndarray, kind: str) -> Similarity:
     rotation = left @ np.diag(signs) @ right
     energy = np.sum((pred - pred_mean) ** 2)
     scale = 1.0 if kind == "6dof" or energy == 0 else float(singular @ signs / energy)
+    if kind == "scale_umeyama":
+        return Similarity(scale, np.eye(3), np.zeros(3))
     return Similarity(scale, rotation, gt_mean - scale * rotation @ pred_mean)
 
 

@@ -1,6 +1,7 @@
 """Fixtures that every test file shares."""
 
 import os
+import signal
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,9 @@ import pytest
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 # As the commands do (kitti_eval/command.py): what is computed in a test and by a command is the same, bit for bit.
 os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
+
+# A shell starts what it runs in the background deaf to Ctrl-C, and so would be all commands that tests start.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")

@@ -63,6 +63,7 @@ def test_what_is_no_camera_is_refused(file, fx, cx, skew, last):
         ("1 SIMPLE_PINHOLE 124 38 70 60 17\n", (70, 70, 60, 17)),
         ("1 OPENCV 124 38 70 71 60 17 0.001 0 0 0\n", (70, 71, 60, 17)),
         ("1 SIMPLE_RADIAL 124 38 70 60 17 -0.002\n", (70, 70, 60, 17)),
+        ("70 71 60 17\n", (70, 71, 60, 17)),
     ],
 )
 def test_calibration_files_of_kitti_and_colmap(file, text, expected):
@@ -76,6 +77,7 @@ def test_calibration_files_of_kitti_and_colmap(file, text, expected):
         ("1 PINHOLE 124 38 70 71 60 17\n" * 2, "found 2 other lines"),
         ("1 FISHEYE 124 38 70 71 60 17\n", "expected a COLMAP camera of"),
         ("1 PINHOLE 124 38 70 71 60\n", "expected a COLMAP camera of"),
+        ("70 71 60 nan\n", "found 1 other lines"),
         ("1 PINHOLE 248 76 70 71 60 17\n", "expected a camera of the frames' size, 124x38, found 248x76"),
         ("1 RADIAL 124 38 70 60 17 -0.2 0\n", "expected undistorted frames"),
     ],

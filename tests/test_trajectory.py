@@ -83,6 +83,25 @@ def test_alignment_is_the_best_of_its_kind():
             assert squared_error(similarity._replace(scale=similarity.scale + step)) > best["7dof"]
 
 
+def test_the_factor_of_7dof_alone():
+    """As evo's -s: it is not the best factor about the start."""
+    gt, pred = make_path(seed=1)[:, :3, 3], make_path(seed=2)[:, :3, 3]
+    factor, whole, best = (trajectory.find_alignment(gt, pred, kind) for kind in ("scale_umeyama", "7dof", "scale"))
+    assert factor.scale == whole.scale
+    assert factor.scale != pytest.approx(best.scale, rel=0.01)
+    np.testing.assert_array_equal(factor.rotation, np.eye(3))
+    np.testing.assert_array_equal(factor.translation, 0)
+
+
+def test_of_poses_at_one_time_the_first_is_taken(tmp_path):
+    (tmp_path / "tum.txt").write_text("1 5 0 0 0 0 0 1\n1 6 0 0 0 0 0 1\n2 7 0 0 0 0 0 1\n")
+    poses, times_s, _ = pose_files.read_trajectory(tmp_path / "tum.txt")
+    np.testing.assert_array_equal(times_s, [1, 2])
+    np.testing.assert_array_equal(poses[:, 0, 3], [5, 7])
+    with pytest.raises(UserError, match=r"tum\.txt: expected ascending times"):
+        pose_files.read_tum(tmp_path / "tum.txt")
+
+
 def test_a_mirrored_path_is_turned_not_mirrored():
     gt = make_path()[:, :3, 3]
     rotation = trajectory.find_alignment(gt, gt * [-1, 1, 1], "7dof").rotation
@@ -110,8 +129,9 @@ def test_files_keep_a_trajectory(tmp_path):
     path, times_s = make_path(), np.arange(40) / 10
     (tmp_path / "kitti.txt").write_text(pose_files.format_kitti(path))
     (tmp_path / "tum.txt").write_text("# time x y z\n" + pose_files.format_tum(path, times_s))
-    kitti, no_times = pose_files.read_trajectory(tmp_path / "kitti.txt")
-    tum, tum_times_s = pose_files.read_trajectory(tmp_path / "tum.txt")
+    kitti, no_times, no_frames = pose_files.read_trajectory(tmp_path / "kitti.txt")
+    tum, tum_times_s, _ = pose_files.read_trajectory(tmp_path / "tum.txt")
+    assert no_frames is None
     assert no_times is None
     np.testing.assert_allclose(tum_times_s, times_s)
     np.testing.assert_allclose(kitti, path, rtol=1e-6, atol=1e-6)
@@ -127,7 +147,9 @@ def test_files_keep_a_trajectory(tmp_path):
         ("0 0 0 0 0 0 0 1\n1 0 0\n", "lines of equally many numbers"),
         ("0 0 0 0 0 0 0 one\n", "lines of equally many numbers"),
         ("0 0 0 0 0 0 0 0.5\n", "quaternions of length 1, found one of 0.5"),
-        ("1 0 0 0 0 0 0 1\n1 0 0 0 0 0 0 1\n", "expected ascending times"),
+        ("1 0 0 0 0 0 0 1\n0.9 0 0 0 0 0 0 1\n", "expected ascending times"),
+        ("1.5 1 0 0 0 0 1 0 0 0 0 1 0\n", "numbers of frames that rise in the first of 13 columns"),
+        ("2 1 0 0 0 0 1 0 0 0 0 1 0\n2 1 0 0 0 0 1 0 0 0 0 1 0\n", "numbers of frames that rise"),
         ("1 2 3\n", "expected 12 numbers per line"),
         ("0 2e12 0 0 0 0 0 1\n", "expected poses in metres, found the number 2e.12"),
         ("0 1e300 1e300 0 0 0 0 1\n", "expected poses in metres"),

@@ -81,7 +81,8 @@ def stand_in_size(intrinsics: Intrinsics) -> tuple[int, int]:
 
 
 def read_calibration_file(path: str, width: int, height: int) -> Intrinsics:
-    """Reads the intrinsics from a KITTI calibration file (left colour camera) or COLMAP's cameras.txt.
+    """Reads the intrinsics from a KITTI calibration file (left colour camera), COLMAP's cameras.txt, or DeepV2D's
+    intrinsics.txt, one line "fx fy cx cy".
 
     Raises UserError for any other file, and for a COLMAP camera whose size is not width x height, whose model is not a
     pinhole, or whose distortion is too large to ignore.
@@ -91,6 +92,8 @@ def read_calibration_file(path: str, width: int, height: int) -> Intrinsics:
         with contextlib.suppress(UserError):
             return read_kitti_projection(path, key)
     cameras = [line.split() for line in lines if line.strip() and not line.startswith("#")]
+    if len(cameras) == 1 and len(cameras[0]) == 4 and len(numbers := _numbers(cameras[0])) == 4:
+        return Intrinsics(*numbers)
     if len(cameras) != 1 or len(cameras[0]) < 5:
         raise UserError(
             f"{path}: expected a line P2: or P_rect_02:, or one COLMAP camera, found {len(cameras)} other lines"

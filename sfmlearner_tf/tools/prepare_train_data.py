@@ -81,7 +81,9 @@ flags.DEFINE_string(
     "intrinsics", None, "video, images: fx,fy,cx,cy in pixels of the original frames, or unknown: training then has to "
     "learn them, with --learn_intrinsics."
 )  # fmt: skip
-flags.DEFINE_string("calibration_file", None, "video, images: a calibration file of KITTI, or COLMAP's cameras.txt.")
+flags.DEFINE_string(
+    "calibration_file", None, "video, images: calibration of KITTI, COLMAP's cameras.txt, or a line fx fy cx cy."
+)
 flags.DEFINE_float("horizontal_fov_deg", None, "video, images: the horizontal field of view.")
 flags.DEFINE_integer("frame_step", 1, "video, images: take every n-th frame.", lower_bound=1)
 flags.DEFINE_string("crop", None, "video, images: left,top,width,height in pixels to cut out before resizing.")

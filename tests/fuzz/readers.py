@@ -65,8 +65,8 @@ def _npy() -> bytes:
 
 def _evaluate(path: Path) -> Any:
     """What `eval_odometry` makes of a trajectory: its figures must be fit for JSON."""
-    truth, poses, _ = odometry_evaluation.read_prediction(path, _poses(), None)
-    errors = odometry_evaluation.evaluate_trajectory(truth, poses)
+    matched = odometry_evaluation.read_prediction(path, pose_files.Trajectory(_poses()))
+    errors = odometry_evaluation.evaluate_trajectory(matched.gt, matched.pred)
     return [[row.ate_rmse_m, *row.rpe] for row in errors.values()]
 
 
