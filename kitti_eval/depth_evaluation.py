@@ -37,6 +37,10 @@ class DepthProtocol:
     crop: str = "garg"
 
 
+# What a prediction is everywhere that was not made, for its image was missing; no network gives that.
+SKIPPED = -1.0
+
+
 class EvaluationSummary(NamedTuple):
     """Means over the evaluated images, equally weighted, and the listed images that were left out.
 
@@ -95,6 +99,8 @@ def evaluate_image(
 
     Raises UserError with the image's name if its prediction or ground truth is unusable.
     """
+    if (pred == SKIPPED).all():
+        return ImageResult(image_file, left_out="no prediction")
     truth = load_ground_truth(kitti_dir, image_file, protocol.ground_truth)
     if truth is None:
         return ImageResult(image_file, left_out="no ground truth file")

@@ -26,7 +26,7 @@ from kitti_eval import command, files
 from kitti_eval.depth_evaluation import DepthProtocol, EvaluationSummary, ImageResult, evaluate_images, summarize
 from kitti_eval.depth_metrics import DepthErrors
 from kitti_eval.errors import UserError
-from kitti_eval.image_lists import list_eigen_files, list_stereo_files, read_image_list
+from kitti_eval.image_lists import list_eigen_files, list_test_files
 from kitti_eval.images import MAX_PIXELS
 
 _KITTI_DIR = flags.DEFINE_string(
@@ -36,9 +36,9 @@ _PRED_FILE = flags.DEFINE_string("pred_file", None, "Predictions, .npy [N, h, w]
 _TEST_FILE_LIST = flags.DEFINE_string(
     "test_file_list", "", "List of the test images, one per line; default: the list of the split."
 )
+_SPLIT = flags.DEFINE_string("split", "eigen", "Test images: eigen, stereo, or a file that lists them, one per line.")
 _MIN_DEPTH = flags.DEFINE_float("min_depth", 1e-3, "Minimum depth to evaluate, metres.", lower_bound=1e-6)
 _MAX_DEPTH = flags.DEFINE_float("max_depth", 80.0, "Maximum depth to evaluate, metres.", lower_bound=1e-6)
-_SPLIT = flags.DEFINE_enum("split", "eigen", ["eigen", "stereo"], "Set of test images.")
 _GROUND_TRUTH = flags.DEFINE_enum(
     "ground_truth",
     "eigen",
@@ -124,18 +124,15 @@ def _parse_scale(text: str) -> float | None:
 
 def _match(predictions: np.ndarray, improved: bool) -> tuple[list[str], np.ndarray]:
     """The images to evaluate and their predictions; picks the 652 images with improved depth from all 697 of Eigen."""
-    if _TEST_FILE_LIST.value:
-        image_files = read_image_list(_TEST_FILE_LIST.value)
-    elif _SPLIT.value == "stereo":
-        image_files = list_stereo_files()
-    else:
-        all_files, image_files = list_eigen_files(), list_eigen_files(annotated_only=improved)
-        if improved and len(predictions) == len(all_files):
+    image_files = list_test_files(_SPLIT.value, _TEST_FILE_LIST.value, annotated_only=improved)
+    if improved and _SPLIT.value == "eigen" and not _TEST_FILE_LIST.value:
+        all_files = list_eigen_files()
+        if len(predictions) == len(all_files):
             predictions = predictions[[all_files.index(image_file) for image_file in image_files]]
     if len(predictions) != len(image_files):
         raise UserError(
             f"{_PRED_FILE.value}: expected one prediction for each of the {len(image_files)} test images "
-            f"({_TEST_FILE_LIST.value or 'the list of the split'}), found {len(predictions)}"
+            f"({_TEST_FILE_LIST.value or f'--split={_SPLIT.value}'}), found {len(predictions)}"
         )
     return image_files, predictions
 

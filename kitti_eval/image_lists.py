@@ -8,6 +8,7 @@ from pathlib import Path
 from kitti_eval.errors import UserError
 from kitti_eval.files import check_inside, read_lines
 
+SPLITS = ("eigen", "stereo")
 # One row per drive: the 697 test frames of Eigen et al. in their published order, and those without annotated depth:
 # it accumulates eleven scans, so the first and last five frames of every drive have none.
 _EIGEN_TABLE = Path(__file__).with_name("eigen_test_frames.csv")
@@ -29,6 +30,18 @@ def list_eigen_files(annotated_only: bool = False) -> list[str]:
 def list_stereo_files() -> list[str]:
     """The 200 left training images of KITTI 2015, relative to its folder."""
     return [f"training/image_2/{index:06d}_10.png" for index in range(200)]
+
+
+def list_test_files(split: str, list_file: str = "", annotated_only: bool = False) -> list[str]:
+    """The test images that two flags name: those of a list file, else of the split, "eigen" or "stereo".
+
+    A split may be a list file, too. Raises UserError as `read_image_list`, and if both are list files.
+    """
+    if list_file and split not in SPLITS:
+        raise UserError(f"expected at most one list of test images, found --split={split} and --test_file_list")
+    if list_file or split not in SPLITS:
+        return read_image_list(list_file or split)
+    return list_stereo_files() if split == "stereo" else list_eigen_files(annotated_only)
 
 
 def read_image_list(path: str | Path) -> list[str]:

@@ -41,6 +41,21 @@ def test_golden_table_of_the_release(shared):
     assert printed == pytest.approx({**expected, "d1_all": 0}, abs=6e-5)
 
 
+def test_a_prediction_that_was_skipped_is_left_out_and_both_names_of_a_list_do(dataset):
+    predictions = np.load(dataset / "pred.npy")
+    predictions[2] = -1
+    np.save(dataset / "pred.npy", predictions)
+    lists = (f"--test_file_list={dataset / 'list.txt'}", f"--split={dataset / 'list.txt'}")
+    for name in lists:
+        done = evaluate(dataset / "kitti", dataset / "pred.npy", name)
+        assert done.returncode == 0, done.stderr
+        assert "mean over 1 of 3 images" in done.stdout
+        assert f"left out: {name_image(1)} (no prediction)" in done.stdout
+    done = evaluate(dataset / "kitti", dataset / "pred.npy", *lists)
+    assert done.returncode == 1
+    assert "expected at most one list of test images" in done.stderr
+
+
 def test_everything_that_it_writes(dataset):
     out = dataset / "out"
     done = evaluate(

@@ -70,6 +70,22 @@ def predict_depth(world, ckpt_file, *options):
     return np.load(world / "depth" / "model-5.npy", allow_pickle=False).shape
 
 
+def test_missing_images_are_passed_over_where_asked_to(world, tmp_path):
+    listed = tmp_path / "list.txt"
+    names = (world / "world" / "kitti_raw" / "test_files.txt").read_text().split()
+    listed.write_text("\n".join([names[0], names[0].replace("image_02", "image_09"), names[1]]) + "\n")
+    flags = (*depth_flags(world, "run/model-5"), f"--test_file_list={listed}", "--split=eigen")
+    done = run("test_kitti_depth", *flags)
+    assert done.returncode == 1
+    assert "expected this image or one named" in done.stderr
+    done = run("test_kitti_depth", *flags, "--skip_missing")
+    assert done.returncode == 0, done.stderr
+    assert "depth of 2 images; 1 more are missing" in done.stdout
+    depth = np.load(world / "depth" / "model-5.npy")
+    assert (depth > 0).all(axis=(1, 2)).tolist() == [True, False, True]
+    assert (depth[1] == -1).all()
+
+
 def predict_pose(world, ckpt_file, *options):
     odometry = world / "world" / "kitti_odometry"
     flags = (f"--dataset_dir={odometry}", f"--output_dir={world / 'snippets'}", f"--ckpt_file={world / ckpt_file}")
