@@ -20,6 +20,8 @@ from sfmlearner_tf.errors import UserError, first_line
 GLOBAL_STEP = "train_op/global_step"
 # The range of disparity that the weights were trained for; files of 2017 do not tell, and have DispNet's default.
 MIN_DISP = "train_op/min_disp"
+# Its shape tells how many frames the release's pose network sees.
+_OF_FRAMES = "pose_exp_net/cnv1/weights"
 # The first step with the lower learning rate, 0 where the rate never drops; files of 2017 do not tell.
 LR_DECAY_STEP = "train_op/lr_decay_step"
 SUFFIXES = (".data-00000-of-00001", ".index")
@@ -160,6 +162,12 @@ def list_not_finite(values: Mapping[str, Any]) -> list[str]:
     return [name for name, value in values.items() if not np.isfinite(np.asarray(value)).all()]
 
 
+def _hint(name: str, shape: list[int]) -> str:
+    """What another shape of a variable means, where that is known."""
+    is_known = name == _OF_FRAMES and len(shape) == 4 and shape[2] % 3 == 0
+    return f" (its pose network sees {shape[2] // 3} frames: seq_length={shape[2] // 3})" if is_known else ""
+
+
 def _as_released(name: str, variable: tf.Variable) -> tf.Tensor:
     """A value in the type that the release's files have it in."""
     # Parity: the 2017 code takes the step as int32 alone. The variable is int64, for XLA on a GPU refuses int32 ones.
@@ -191,7 +199,7 @@ def _check_fit(path: str, found: Mapping[str, list[int]], required: Mapping[str,
     shapes = {name: variable.shape.as_list() for name, variable in required.items()}
     missing = [name for name in shapes if name not in found]
     others = [
-        f"{name} is {found[name]}, expected {shape}"
+        f"{name} is {found[name]}, expected {shape}{_hint(name, found[name])}"
         for name, shape in shapes.items()
         if name in found and found[name] != shape
     ]

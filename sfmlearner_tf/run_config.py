@@ -6,6 +6,7 @@ import json
 import os
 import re
 import reprlib
+import sys
 from collections.abc import Mapping
 from dataclasses import asdict, fields
 from typing import Any, NamedTuple
@@ -172,10 +173,16 @@ def read_beside(ckpt_file: str) -> TrainConfig | None:
 def find_image_size(ckpt_file: str, height: int | None = None, width: int | None = None) -> tuple[int, int]:
     """The (height, width) of the images that a checkpoint's networks get, pixels.
 
-    That of their training unless another is given; that of the 2017 release, 128x416, where there is no config.json.
+    That of their training unless another is given, which is warned of; that of the 2017 release, 128x416, where there
+    is no config.json.
     """
-    config = read_beside(ckpt_file) or TrainConfig()
-    return height or config.img_height, width or config.img_width
+    found = read_beside(ckpt_file)
+    config = found or TrainConfig()
+    size = height or config.img_height, width or config.img_width
+    if found and size != (found.img_height, found.img_width):
+        trained, asked = f"{found.img_width}x{found.img_height}", f"{size[1]}x{size[0]}"
+        print(f"warning: {ckpt_file} was trained at {trained}; {asked} costs accuracy", file=sys.stderr)
+    return size
 
 
 def compare(before: TrainConfig, now: TrainConfig) -> Differences:

@@ -136,7 +136,8 @@ def test_missing_and_other_shaped_variables_are_listed(released):
     with pytest.raises(UserError, match=r"model-190532 lacks 18 of 99 variables: pose_exp_net/exp/upcnv"):
         SfMLearner(TrainConfig(explain_reg_weight=0.2)).restore(released[0])
     message = (
-        r"other shapes: pose_exp_net/cnv1/weights is \[7, 7, 9, 16\], expected \[7, 7, 15, 16\], pose_exp_net/pose"
+        r"other shapes: pose_exp_net/cnv1/weights is \[7, 7, 9, 16\], expected \[7, 7, 15, 16\] "
+        r"\(its pose network sees 3 frames: seq_length=3\), pose_exp_net/pose"
     )
     with pytest.raises(UserError, match=message):
         SfMLearner(TrainConfig(seq_length=5)).restore(released[0])

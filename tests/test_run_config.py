@@ -172,12 +172,14 @@ def test_differences_are_told():
     assert run_config.compare(before, now) == ([], ["explain_reg_weight was 0.2, now 0.1"])
 
 
-def test_image_size_is_that_of_the_training_unless_given(tmp_path):
+def test_image_size_is_that_of_the_training_unless_given(tmp_path, capsys):
     path = str(tmp_path / "model-7")
     assert run_config.find_image_size(path) == (128, 416)
     run_config.write(TrainConfig(img_height=64, img_width=96), str(tmp_path))
     assert run_config.find_image_size(path) == (64, 96)
+    assert capsys.readouterr().err == ""
     assert run_config.find_image_size(path, height=32) == (32, 96)
+    assert capsys.readouterr().err == f"warning: {path} was trained at 96x64; 96x32 costs accuracy\n"
     assert run_config.find_image_size(path, width=128) == (64, 128)
 
 

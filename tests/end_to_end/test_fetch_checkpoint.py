@@ -94,10 +94,10 @@ def test_servers_that_are_not_there_or_silent(server, tmp_path):
         server.url("missing"), sha256(), f"--output_dir={tmp_path}"
     )
     server.breaks_after, server.stays_silent = 50_000, True
-    line = error_of(server.url("model"), sha256(), f"--output_dir={tmp_path}", "--timeout=0.2")
+    line = error_of(server.url("model"), sha256(), f"--output_dir={tmp_path}", "--timeout=1")
     assert "/files/model: the transfer broke; 250000 of 300000 bytes downloaded; run again to resume" in line
     server.breaks_after = 0
-    line = error_of(server.url("other"), sha256(), f"--output_dir={tmp_path}", "--timeout=0.2")
+    line = error_of(server.url("other"), sha256(), f"--output_dir={tmp_path}", "--timeout=1")
     assert "/files/other: the transfer broke; 0 of 300000 bytes downloaded" in line
     url = server.url("model")
     server.closing.set()
