@@ -42,8 +42,9 @@ TESTS = {
     "sfmlearner_tf/sampler.py": "test_sampler.py",
     "sfmlearner_tf/losses": "test_smoothness.py test_losses.py test_scale_consistency.py "
     "parity/test_golden.py::test_losses",
-    "sfmlearner_tf/data/batches.py": "test_batch_order.py test_cameras.py test_batches.py test_extras.py "
+    "sfmlearner_tf/data/augmentation.py": "test_batch_order.py test_batches.py test_extras.py "
     "test_learned_intrinsics.py::test_what_augmentation_did_and_the_camera_make_the_augmented_camera",
+    "sfmlearner_tf/data/batches.py": "test_batch_order.py test_cameras.py test_batches.py test_extras.py",
     "sfmlearner_tf/checkpoint.py": "test_checkpoint_files.py test_checkpoint.py",
 }
 # Replacements that end in a TypeError at once, or change only an annotation, say nothing about the tests.
