@@ -15,9 +15,17 @@ OWN_DATASETS = ("video", "images")
 
 
 def list_dataset(
-    name: str, dataset_dir: str, selection: Selection, calibrate: Calibrate, frame_step: int = 1
+    name: str,
+    dataset_dir: str,
+    selection: Selection,
+    calibrate: Calibrate,
+    frame_step: int = 1,
+    calibrated: bool = True,
 ) -> Listing:
-    """Lists the frames of a dataset; `calibrate` and `frame_step` apply to videos and images only."""
+    """Lists the frames of a dataset.
+
+    `calibrate` and `frame_step` apply to videos and images only; `calibrated` to KITTI raw, see `list_kitti_raw`.
+    """
     if name == "kitti_odom":
         return list_kitti_odom(dataset_dir, selection)
     if name == "cityscapes":
@@ -27,4 +35,4 @@ def list_dataset(
     if name == "images":
         return list_images(dataset_dir, selection, calibrate, frame_step)
     split = name[len("kitti_raw_") :]
-    return list_kitti_raw(dataset_dir, selection, splits.held_out_scenes(split) if split else None)
+    return list_kitti_raw(dataset_dir, selection, splits.held_out_scenes(split) if split else None, calibrated)

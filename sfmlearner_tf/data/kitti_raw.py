@@ -21,10 +21,13 @@ CALIBRATION_DRIVES = ("0119", "0225", "0108", "0072", "0058")
 CAMERAS = ("02", "03")
 
 
-def list_kitti_raw(dataset_dir: str, selection: Selection, held_out: Collection[str] | None = None) -> Listing:
+def list_kitti_raw(
+    dataset_dir: str, selection: Selection, held_out: Collection[str] | None = None, calibrated: bool = True
+) -> Listing:
     """Lists both colour cameras of every drive.
 
     held_out: scenes to leave out of the five published dates; None takes every date and drive that is there.
+    calibrated: whether intrinsics are needed; without them those of the sequences mean nothing.
     Missing data (date, drive, calibration, camera, frame) becomes a note.
     """
     listing = Listing()
@@ -35,7 +38,9 @@ def list_kitti_raw(dataset_dir: str, selection: Selection, held_out: Collection[
         drives = _list_drives(dataset_dir, date, listing)
         if held_out is not None:
             _note_missing_drives(listing, date, drives)
-        cameras = _read_cameras(dataset_dir, date, listing) if drives else {}
+        cameras = dict.fromkeys(CAMERAS, Intrinsics(1, 1, 0, 0))
+        if calibrated:
+            cameras = _read_cameras(dataset_dir, date, listing) if drives else {}
         for drive in drives:
             if drive[: -len("_sync")] in (held_out or ()):
                 listing.note("scene held out", drive)

@@ -24,15 +24,19 @@ def find_static(sequence: FrameSequence, max_speed: float, max_flow: float) -> t
     """The numbers of the frames without camera motion, and notes on damaged frames.
 
     Args:
-      max_speed: m/s; a slower frame is static. Used if every frame has an oxts file of KITTI raw.
+      max_speed: m/s; a slower frame is static. Used where there are oxts files of KITTI raw; a frame that lacks its own
+        is not static.
       max_flow: pixels at a width of 416; otherwise a frame with a smaller mean optical flow to the next is static.
 
     Raises UserError if flow is needed and scikit-image is not installed.
     """
     notes: list[Note] = []
     motions, limit = [_speed(frame) for frame in sequence.frames], max_speed
-    if None in motions:
+    unknown = motions.count(None)
+    if unknown == len(motions):
         motions, limit = _flows(sequence, notes), max_flow
+    elif unknown:
+        notes.append(Note("frames without a speed in oxts, kept", f"{sequence.folder}: {unknown} of {len(motions)}"))
     static = [frame for frame, motion in zip(sequence.frames, motions) if motion is not None and motion < limit]
     return [int(frame.name.split("_")[-1]) for frame in static], notes
 

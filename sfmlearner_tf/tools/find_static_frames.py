@@ -5,8 +5,8 @@ images (needs scikit-image: pip install 'sfmlearner_tf[static]').
 
     python tools/find_static_frames.py --dataset_dir=kitti_raw --dataset_name=kitti_raw --output=static_frames.txt
 
-Each line is "<date> <drive> <frame>", as in the release's list, with "-" as the date of other recordings. For drives in
-the published list, prints precision and recall against it.
+A frame of a drive with speeds that lacks its own is kept. Each line is "<date> <drive> <frame>", as in the release's
+list, with "-" as the date of other recordings. For KITTI raw, prints precision and recall against the published list.
 """
 
 from __future__ import annotations
@@ -41,7 +41,11 @@ def main() -> None:
         raise UserError(f"--dataset_dir: expected recordings, found no such folder: {FLAGS.dataset_dir}")
     # The intrinsics are not used.
     listing = list_dataset(
-        FLAGS.dataset_name, FLAGS.dataset_dir, Selection(), lambda width, height: Intrinsics(width, width, 0, 0)
+        FLAGS.dataset_name,
+        FLAGS.dataset_dir,
+        Selection(),
+        lambda width, height: Intrinsics(width, width, 0, 0),
+        calibrated=False,
     )
     sequences = _one_camera(listing.sequences)
     if not sequences:
@@ -85,9 +89,10 @@ def _compare(found: dict[str, set[int]]) -> None:
     published = {drive: set(numbers) for drive, numbers in splits.static_frames().items() if drive in found}
     both = sum(len(numbers & found[drive]) for drive, numbers in published.items())
     if both:
-        precision = both / sum(len(found[drive]) for drive in published)
+        # A drive that the list lacks has no static frame in it.
+        precision = both / sum(map(len, found.values()))
         recall = both / sum(map(len, published.values()))
-        print(f"published list, {len(published)} drives: precision {precision:.3f}, recall {recall:.3f}")
+        print(f"published list, {len(found)} drives: precision {precision:.3f}, recall {recall:.3f}")
 
 
 def cli() -> None:
