@@ -5,6 +5,7 @@ Geiger et al., "Vision meets Robotics: The KITTI Dataset", IJRR 2013: positions 
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Sequence
 
@@ -48,8 +49,10 @@ def read_camera_poses(date_dir: str, drive: str, camera: str = "02", frames: Seq
 
 
 def list_recorded_frames(date_dir: str, drive: str) -> set[int]:
-    """The numbers of the frames of a drive that have a recording. Raises UserError if there are none at all."""
-    return set(_list_recordings(os.path.join(date_dir, drive, "oxts", "data")))
+    """The numbers of the frames of a drive that have a recording."""
+    with contextlib.suppress(UserError):
+        return set(_list_recordings(os.path.join(date_dir, drive, "oxts", "data")))
+    return set()
 
 
 def _list_recordings(folder: str) -> dict[int, str]:
