@@ -6,6 +6,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from formatted_data import write_formatted_data
+from sfmlearner_tf import TrainConfig
+from sfmlearner_tf.data.batches import read_example
+from sfmlearner_tf.data.formatted import read_split
 from sfmlearner_tf.data.frames import Geometry
 from sfmlearner_tf.data.masks import MaskFolder, number_objects
 from sfmlearner_tf.data.sequences import Frame
@@ -125,3 +129,12 @@ def test_the_masks_of_a_video_are_in_a_folder_of_its_name(tmp_path):
     for dataset_dir in (tmp_path / "clips", tmp_path / "clips" / "drive.mp4"):
         found = MaskFolder("masks", str(dataset_dir)).path(frame)
         assert found == "masks/drive/0000000012.png"
+
+
+def test_training_without_masks_says_how_to_make_them(tmp_path):
+    write_formatted_data(tmp_path, count=1)
+    config = TrainConfig(dataset_dir=str(tmp_path), img_height=32, img_width=64, object_motion=True)
+    (example,) = read_split(str(tmp_path), "train")
+    expected = r"-fseg\.png: expected objects of the example \(prepare_train_data\.py --masks_dir writes them\), found"
+    with pytest.raises(UserError, match=expected):
+        read_example(config, example)

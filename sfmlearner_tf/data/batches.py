@@ -164,7 +164,8 @@ def _diagnose(config: TrainConfig, example: Example) -> None:
         try:
             extra.decode(tf.io.read_file(path), config)
         except (tf.errors.OpError, ValueError) as error:
-            raise UserError(f"{path}: expected {name} of the example, found {first_line(error)}") from None
+            hint = f" (prepare_train_data.py --{extra.made_by} writes them)" if extra.made_by else ""
+            raise UserError(f"{path}: expected {name} of the example{hint}, found {first_line(error)}") from None
 
 
 def stack_examples(examples: Sequence[Batch]) -> Batch:

@@ -26,12 +26,14 @@ class Extra(NamedTuple):
     resize: how augmentation and the scales of the losses resize it: "area" averages (float32), "nearest" keeps values
         (labels, depth with holes), "none" leaves it as it is (a number). What is resized is cropped and mirrored too.
     is_needed: whether a training run reads it.
+    made_by: the flag of prepare_train_data.py that writes it, for messages.
     """
 
     suffix: str
     decode: Callable[[tf.Tensor, TrainConfig], tf.Tensor]
     resize: Literal["area", "nearest", "none"]
     is_needed: Callable[[TrainConfig], bool]
+    made_by: str = ""
 
 
 def _decode_objects(content: tf.Tensor, config: TrainConfig) -> tf.Tensor:
@@ -51,8 +53,12 @@ def _decode_distances(content: tf.Tensor, config: TrainConfig) -> tf.Tensor:
 
 
 EXTRAS: dict[str, Extra] = {
-    OBJECTS: Extra(FURTHER_FILES[OBJECTS][0], _decode_objects, "nearest", lambda config: config.needs_objects),
-    DISTANCES: Extra(FURTHER_FILES[DISTANCES][0], _decode_distances, "none", lambda config: config.speed_weight > 0),
+    OBJECTS: Extra(
+        FURTHER_FILES[OBJECTS][0], _decode_objects, "nearest", lambda config: config.needs_objects, "masks_dir"
+    ),
+    DISTANCES: Extra(
+        FURTHER_FILES[DISTANCES][0], _decode_distances, "none", lambda config: config.speed_weight > 0, "speeds"
+    ),
 }
 
 
