@@ -18,7 +18,6 @@ from PIL import Image
 from tqdm import tqdm
 
 from kitti_eval import command
-from kitti_eval.depth_metrics import compute_depth_errors, scale_and_clip
 from sfmlearner_tf.data.calibration import read_kitti_projection
 from sfmlearner_tf.data.sequences import Frame
 from sfmlearner_tf.tools import demo_world, held_out
@@ -62,10 +61,8 @@ def measure(refiner: Refiner, triplet: held_out.Triplet) -> float:
         Picture(i, Frame(str(i), ""), Image.fromarray(frame), MappingProxyType({"depth": frame}))
         for i, frame in enumerate(frames)
     ]
-    depth = list(refiner.predict_depths(pictures))[1][1]
-    valid = (triplet.depth_m > held_out.MIN_DEPTH_M) & (triplet.depth_m < held_out.MAX_DEPTH_M)
-    truth, limits = triplet.depth_m[valid], (held_out.MIN_DEPTH_M, held_out.MAX_DEPTH_M)
-    return compute_depth_errors(truth, scale_and_clip(truth, depth[valid], *limits)).abs_rel
+    _, (_, depth), _ = refiner.predict_depths(pictures)
+    return held_out.compute_abs_rel(triplet, depth)
 
 
 if __name__ == "__main__":

@@ -17,7 +17,7 @@ from sfmlearner_tf.batch import Batch
 from sfmlearner_tf.config import TrainConfig
 from sfmlearner_tf.data.augmentation import ORDER, WHOLE, Share, augment, flip, random_stream
 from sfmlearner_tf.data.cache import Cache, open_cache
-from sfmlearner_tf.data.extras import needed_extras
+from sfmlearner_tf.data.extras import needed_extras, split_strip
 from sfmlearner_tf.data.formatted import FARTHEST_CENTRE, LARGEST_FOCAL_PX, Example, read_intrinsics
 from sfmlearner_tf.errors import UserError, first_line
 
@@ -182,10 +182,7 @@ def stack_windows(windows: Sequence[Sequence[np.ndarray]], target: int) -> tuple
 
 def load_frames(path: tf.Tensor, config: TrainConfig) -> tuple[tf.Tensor, tf.Tensor]:
     """The frames of one strip: the target, uint8 [H, W, 3], and the others, [H, W, 3*N] in temporal order."""
-    strip = tf.io.decode_jpeg(tf.io.read_file(path), channels=3)
-    strip = tf.ensure_shape(strip, [config.img_height, config.img_width * config.seq_length, 3])
-    frames = tf.split(strip, config.seq_length, axis=1)
-    return frames.pop(config.target_index), tf.concat(frames, axis=-1)
+    return split_strip(tf.io.decode_jpeg(tf.io.read_file(path), channels=3), 3, config)
 
 
 def load_intrinsics(path: tf.Tensor) -> tf.Tensor:

@@ -36,13 +36,21 @@ class Extra(NamedTuple):
     made_by: str = ""
 
 
+def split_strip(strip: tf.Tensor, channels: int, config: TrainConfig) -> tuple[tf.Tensor, tf.Tensor]:
+    """The target [H, W, C] of a strip of frames, and the others beside each other on the channels, [H, W, C*N].
+
+    Raises:
+        ValueError, tf.errors.InvalidArgumentError: the strip has another size or number of channels.
+    """
+    strip = tf.ensure_shape(strip, [config.img_height, config.img_width * config.seq_length, channels])
+    frames = tf.split(strip, config.seq_length, axis=1)
+    return frames.pop(config.target_index), tf.concat(frames, axis=-1)
+
+
 def _decode_objects(content: tf.Tensor, config: TrainConfig) -> tf.Tensor:
     """The numbers of objects in a strip, of the target and then of the sources: uint8 [H, W, 1 + N]."""
     strip = tf.io.decode_png(content)[..., :1]  # Casser et al. write all channels alike
-    strip = tf.ensure_shape(strip, [config.img_height, config.img_width * config.seq_length, 1])
-    frames = tf.split(strip, config.seq_length, axis=1)
-    target = frames.pop(config.target_index)
-    return tf.concat([target, *frames], axis=-1)
+    return tf.concat(split_strip(strip, 1, config), axis=-1)
 
 
 def _decode_distances(content: tf.Tensor, config: TrainConfig) -> tf.Tensor:

@@ -58,12 +58,17 @@ def compute_errors(triplets: Sequence[Triplet], depths: Sequence[np.ndarray], mo
     """The mean errors of predicted depths [H, W] and translations [2, 3], each of arbitrary scale."""
     abs_rels, translation_errors = [], []
     for triplet, depth, motion in zip(triplets, depths, motions):
-        valid = (triplet.depth_m > MIN_DEPTH_M) & (triplet.depth_m < MAX_DEPTH_M)
-        truth = triplet.depth_m[valid]
-        scaled = scale_and_clip(truth, depth[valid], min_depth_m=MIN_DEPTH_M, max_depth_m=MAX_DEPTH_M)
-        abs_rels.append(compute_depth_errors(truth, scaled).abs_rel)
+        abs_rels.append(compute_abs_rel(triplet, depth))
         translation_errors.append(compute_translation_error(triplet.translations_m, motion))
     return Errors(float(np.mean(abs_rels)), float(np.mean(translation_errors)))
+
+
+def compute_abs_rel(triplet: Triplet, depth: np.ndarray) -> float:
+    """Abs Rel of a predicted depth [H, W] of arbitrary scale, up to MAX_DEPTH_M."""
+    valid = (triplet.depth_m > MIN_DEPTH_M) & (triplet.depth_m < MAX_DEPTH_M)
+    truth = triplet.depth_m[valid]
+    scaled = scale_and_clip(truth, depth[valid], min_depth_m=MIN_DEPTH_M, max_depth_m=MAX_DEPTH_M)
+    return compute_depth_errors(truth, scaled).abs_rel
 
 
 def mean_depth(triplets: Sequence[Triplet]) -> np.ndarray:

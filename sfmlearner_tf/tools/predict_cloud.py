@@ -49,6 +49,13 @@ def find_camera(needed_by: str, given: str | None, ckpt_file: str | None) -> Cam
     return lambda width, height: Intrinsics(*(shares * np.tile([width, height], 2)))
 
 
+def find_intrinsics(camera: Camera, picture: Picture, shape: tuple[int, ...]) -> Intrinsics:
+    """The intrinsics of a picture resized to `shape`, [height, width, ...]. Raises UserError as the camera does."""
+    # Parity: as in training, the principal point is scaled without half a pixel.
+    factors = np.array([shape[1] / picture.image.width, shape[0] / picture.image.height] * 2)
+    return Intrinsics(*(factors * camera(*picture.image.size)))
+
+
 class CloudWriter:
     """Writes <image>_cloud.ply for images, and in the end one cloud of them all.
 
@@ -74,11 +81,8 @@ class CloudWriter:
 
         Raises UserError if the intrinsics cannot be those of the image, or the file cannot be written.
         """
-        intrinsics = self.camera(*picture.image.size)
-        height, width = depth.shape
-        # Parity: as in training, the principal point is scaled without half a pixel.
-        factors = np.array([width / picture.image.width, height / picture.image.height] * 2)
-        points = lift(self.scale * depth, picture.resized["depth"], Intrinsics(*(factors * intrinsics)), self.max_depth)
+        intrinsics = find_intrinsics(self.camera, picture, depth.shape)
+        points = lift(self.scale * depth, picture.resized["depth"], intrinsics, self.max_depth)
         write_ply(self.folder / f"{picture.frame.name}_cloud.ply", points)
         if self.points_per_image:
             chosen = np.linspace(0, len(points) - 1, min(len(points), self.points_per_image)).astype(int)

@@ -12,9 +12,8 @@ import numpy as np
 
 from sfmlearner_tf import run_config
 from sfmlearner_tf.config import TrainConfig
-from sfmlearner_tf.data.sequences import Intrinsics
 from sfmlearner_tf.errors import UserError
-from sfmlearner_tf.tools.predict_cloud import Camera
+from sfmlearner_tf.tools.predict_cloud import Camera, find_intrinsics
 from sfmlearner_tf.tools.predict_input import Picture
 
 LEARNING_RATE = 1e-4
@@ -101,8 +100,6 @@ class Refiner:
         """The intrinsics [3, 3] at the network's size; the identity where they are learned."""
         matrix = np.eye(3, dtype=np.float32)
         if self._camera:
-            height, width, _ = picture.resized["depth"].shape
-            factors = np.array([width / picture.image.width, height / picture.image.height] * 2)
-            scaled = Intrinsics(*(factors * self._camera(*picture.image.size)))
+            scaled = find_intrinsics(self._camera, picture, picture.resized["depth"].shape)
             matrix[0, 0], matrix[1, 1], matrix[0, 2], matrix[1, 2] = scaled
         return matrix

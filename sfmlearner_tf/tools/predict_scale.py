@@ -11,9 +11,8 @@ from typing import NamedTuple
 import numpy as np
 
 from kitti_eval.resize import resize_bilinear
-from sfmlearner_tf.data.sequences import Intrinsics
 from sfmlearner_tf.errors import UserError
-from sfmlearner_tf.tools.predict_cloud import Camera
+from sfmlearner_tf.tools.predict_cloud import Camera, find_intrinsics
 from sfmlearner_tf.tools.predict_ground import find_camera_height
 from sfmlearner_tf.tools.predict_input import Picture, Recording, spread
 
@@ -62,10 +61,7 @@ class CameraHeight:
         """As `SparseDepths.ratios`; none where no road is found."""
         if picture.number not in self.numbers:
             return []
-        height, width = depth.shape
-        factors = np.array([width / picture.image.width, height / picture.image.height] * 2)
-        intrinsics = Intrinsics(*(factors * self._camera(*picture.image.size)))
-        found = find_camera_height(depth, intrinsics)
+        found = find_camera_height(depth, find_intrinsics(self._camera, picture, depth.shape))
         return [] if found is None else [self._height_m / found]
 
 
