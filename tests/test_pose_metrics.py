@@ -99,6 +99,7 @@ def test_ate_of_the_circle_by_every_alignment():
     expected = {
         "none": rmse(gt - pred),
         "scale": rmse(gt - pred * np.vdot(pred, gt).real / np.vdot(pred, pred).real),
+        "scale_umeyama": rmse(gt - pred * abs(correlation) / energy),
         "6dof": rmse(centred_gt - centred_pred * correlation / abs(correlation)),
         "7dof": rmse(centred_gt - centred_pred * correlation / energy),
     }
