@@ -9,6 +9,7 @@ if TYPE_CHECKING:
 
 # What options say nothing without others.
 _NEEDED = {
+    "edge_weight": "edges",
     "focal_ratio": "learn_intrinsics",
     "object_masks": "motion_field",
     "object_size_weight": "object_motion",

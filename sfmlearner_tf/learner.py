@@ -14,8 +14,9 @@ from sfmlearner_tf.batch import Batch, as_batch
 from sfmlearner_tf.checkpoint_folder import CheckpointFolder
 from sfmlearner_tf.config import TrainConfig
 from sfmlearner_tf.geometry import mirror_back
-from sfmlearner_tf.images import preprocess, stack_sources
+from sfmlearner_tf.images import preprocess
 from sfmlearner_tf.loss_scale import LossScale
+from sfmlearner_tf.losses.depth_maps import predict_maps
 from sfmlearner_tf.losses.explainability import explainability
 from sfmlearner_tf.losses.moving_objects import blank_objects, find_object_motion
 from sfmlearner_tf.losses.objective import make_terms
@@ -182,29 +183,22 @@ class SfMLearner:
         scales = self.config.num_scales
         images = batch._replace(target=preprocess(batch.target), sources=preprocess(batch.sources))
         images = images._replace(intrinsics=tf.cast(batch.intrinsics, tf.float32))
-        disparities, source_disparities = self._predict_disparities(images, training)
         seen = blank_objects(images) if self.object_net else images
         motion = self.pose_exp_net(seen.target, seen.sources, training=training)
         if self.config.learn_intrinsics:
             images = images._replace(intrinsics=mirror_back(images.intrinsics @ motion.intrinsics[0]))
         if self.config.object_masks:
             motion = motion.confined_to(images.extras["objects"])
+        maps, source_maps = predict_maps(self.disp_net, images, self.config, training)
         if self.object_net:
-            motion = find_object_motion(self.object_net, images, disparities[0], motion, self.config.max_objects)
+            motion = find_object_motion(self.object_net, images, maps.disparities[0], motion, self.config.max_objects)
         anchors = self.anchor_net(images.target)[:scales] if self.anchor_net else ()
-        views = make_views(images, disparities, motion, anchors, self.config.sampler, source_disparities)
+        views = make_views(
+            images, maps.disparities, motion, anchors, self.config.sampler, source_maps.disparities, maps.edges,
+            source_maps.edges,
+        )  # fmt: skip
         reverse = [turn_around(view, motion) for view in views] if self.config.both_directions else []
         return Outputs(motion, views, compute_means(self._terms, views + reverse))
-
-    def _predict_disparities(self, images: Batch, training: bool) -> tuple[Sequence[tf.Tensor], Sequence[tf.Tensor]]:
-        """Those of the target, [B, h, w, 1] at each scale, and [N*B, h, w, 1] of the sources where they are needed."""
-        scales = self.config.num_scales
-        if not self.config.needs_source_depth:
-            return self.disp_net(images.target, training=training)[:scales], ()
-        # In one go, so that networks that normalise over the batch see them alike.
-        frames = tf.concat([images.target, stack_sources(images.sources, self.config.num_sources)], axis=0)
-        found, count = self.disp_net(frames, training=training)[:scales], tf.shape(images.target)[0]
-        return [disparity[:count] for disparity in found], [disparity[count:] for disparity in found]
 
     def compute_gradients(self, batch: Batch, watch: tf.Tensor | bool = False) -> Gradients:
         """The gradients of the total loss; changes nothing.

@@ -32,6 +32,10 @@ class NetworkOptions:
         "disparity", "What the depth network's outputs are: disparity, 10 sigmoid + min_disp; or depth itself, 10 "
         "sigmoid + 0.1 (depth) or softplus + 0.1 (softplus).", choices=("disparity", "depth", "softplus"),
     )  # fmt: skip
+    edges: bool = _networks(
+        False, "Let the depth network learn where the edges of things are, too, which smoothness=planar and "
+        "normal_smooth_weight then stop at."
+    )  # fmt: skip
     min_disp: float = _networks(
         0.01, "Smallest disparity that the depth network predicts: 0.01 in the release's code, 0.1 in the paper.",
         above=0,
@@ -80,10 +84,19 @@ class ObjectiveOptions:
         False, "Leave pixels that fall outside a source image out of the photometric error."
     )
     smoothness: str = _objective(
-        "second_order", "Smoothness of disparity: absolute second-order differences, or edge-aware first-order ones.",
-        choices=("second_order", "edge_aware"),
+        "second_order", "Smoothness of disparity: absolute second-order differences, or edge-aware first-order ones; "
+        "or of surfaces in 3-D, which may be planes at any angle (planar).",
+        choices=("second_order", "edge_aware", "planar"),
     )  # fmt: skip
     smooth_normalized: bool = _objective(False, "Divide disparity by its mean before the smoothness loss.")
+    depth_normal: bool = _objective(
+        False, "Turn depth into normals and back before the warp, so that both agree: each pixel gets the depth of the "
+        "planes around it."
+    )  # fmt: skip
+    normal_smooth_weight: float = _objective(0.0, "Weight of the second-order differences of normals.", at_least=0)
+    edge_weight: float = _objective(
+        0.0, "With edges, weight of the loss that keeps them from being everywhere.", at_least=0
+    )
     mask_loss: str = _objective(
         "cross_entropy", "Loss that holds the explainability masks near 1.", choices=("cross_entropy", "focal")
     )

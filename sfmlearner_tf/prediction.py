@@ -83,6 +83,22 @@ def load_depth_predictor(ckpt_file: str, height: int, width: int) -> DepthPredic
     return DepthPredictor(predict, height, width)
 
 
+def load_edge_predictor(ckpt_file: str, height: int, width: int) -> Callable[[np.ndarray], tf.Tensor]:
+    """What gives the edges [B, height, width], 0 to 1, of images uint8 [B, height, width, 3].
+
+    Raises UserError where the checkpoint's depth network did not learn them.
+    """
+    network = load_network(ckpt_file, "depth", edges=True)
+
+    @_tell_lack_of_memory()
+    @tf.function(input_signature=[tf.TensorSpec([None, height, width, 3], tf.uint8)], autograph=False)
+    def predict(images: tf.Tensor) -> tf.Tensor:
+        maps = network(preprocess(images))
+        return maps[len(maps) // 2][..., 0]
+
+    return predict
+
+
 def load_pose_predictor(ckpt_file: str, height: int, width: int, seq_length: int | None = None) -> PosePredictor:
     """The pose network of a checkpoint, without masks, for images of a size.
 

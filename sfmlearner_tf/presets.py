@@ -45,3 +45,13 @@ PRESETS["object_motion"] = {
     "object_motion": True,
     "object_size_weight": 0.01,
 }
+# Depth that agrees with its own normals and is flat between learned edges (Yang et al., CVPR 2018).
+PRESETS["normals_and_edges"] = {
+    **PRESETS["recommended"],
+    "depth_normal": True,
+    "edges": True,
+    "edge_weight": 0.02,
+    "smoothness": "planar",
+    "smooth_normalized": False,
+    "normal_smooth_weight": 0.005,
+}

@@ -32,6 +32,7 @@ _ARCHITECTURE = (
     "object_motion",
     "min_disp",
     "depth_parametrization",
+    "edges",
     "num_scales",
 )
 # These change neither what is learned from here on nor in which order. Listed are those that do not matter: a new

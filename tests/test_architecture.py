@@ -14,7 +14,7 @@ ROOT = Path(__file__).parents[1]
 # Each layer may import those before it, never those after it; a folder's name stands for all that is in it.
 LAYERS = [
     {"errors", "geometry", "images", "batch", "watchdogs", "stop_signals", "options", "presets", "combinations"},
-    {"distribution", "checksums"},
+    {"distribution", "checksums", "normals"},
     {"adam", "loss_scale"},
     {"networks.registry", "networks.motion"},
     {"model_options", "run_options"},
@@ -27,7 +27,7 @@ LAYERS = [
     {"networks.pair_net", "networks.resnet_pose", "networks.object_motion"},
     {"networks.building"},
     {"losses.view"},
-    {"losses.moving_objects"},
+    {"losses.moving_objects", "losses.depth_maps"},
     {"losses.term"},
     {
         "losses.anchor",
@@ -38,7 +38,7 @@ LAYERS = [
         "losses.cycle",
     },
     {"losses.object_motion", "losses.object_size", "losses.speed"},
-    {"losses.photometric"},
+    {"losses.photometric", "losses.planarity"},
     {"losses.objective"},
     {"readings"},
     {"learner"},

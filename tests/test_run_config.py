@@ -34,6 +34,7 @@ def changed(name):
         "encoder_weights": {"depth_network": "resnet50"},
         "val_files": {"val_kitti_dir": "kitti"},
         "focal_ratio": {"learn_intrinsics": True},
+        "edge_weight": {"edges": True},
         **{key: {"motion_field": True, "pose_network": "pairnet"} for key in moves},
         **{key: {"object_motion": True} for key in ("max_objects", "object_size_weight")},
         **{key: {"both_directions": True} for key in ("rotation_cycle_weight", "translation_cycle_weight")},
@@ -132,7 +133,7 @@ def test_a_folder_in_place_of_the_file_is_told(tmp_path):
 ARCHITECTURE = {
     "seq_length", "num_scales", "min_disp", "depth_network", "depth_norm", "pose_network", "learn_intrinsics",
     "depth_parametrization", "target_frame",
-    "focal_ratio", "motion_field", "object_motion",
+    "focal_ratio", "motion_field", "object_motion", "edges",
 }  # fmt: skip
 OTHER = {
     "learning_rate", "beta1", "smooth_weight", "explain_reg_weight", "batch_size", "img_height", "img_width",
@@ -140,7 +141,7 @@ OTHER = {
     "lr_decay_after", "lr_decay_factor", "precision", "seed", "both_directions", "geometry_weight", "consistency_mask",
     "constant_depth_weight", "occlusion_aware", "object_sparsity_weight", "object_smooth_weight",
     "rotation_cycle_weight", "translation_cycle_weight", "object_masks",
-    "max_objects", "object_size_weight", "speed_weight",
+    "max_objects", "object_size_weight", "speed_weight", "depth_normal", "normal_smooth_weight", "edge_weight",
 }  # fmt: skip
 
 

@@ -13,6 +13,7 @@ from sfmlearner_tf.losses.geometry_consistency import geometry_consistency_loss
 from sfmlearner_tf.losses.object_motion import sparsity_loss, total_variation_loss
 from sfmlearner_tf.losses.object_size import object_size_loss
 from sfmlearner_tf.losses.photometric import photometric_loss
+from sfmlearner_tf.losses.planarity import edge_loss, normal_smoothness_loss, planarity_loss
 from sfmlearner_tf.losses.smoothness import smoothness_loss
 from sfmlearner_tf.losses.speed import speed_loss
 from sfmlearner_tf.losses.term import Term
@@ -33,12 +34,14 @@ def make_terms(config: TrainConfig) -> list[Term]:
     explainability = partial(explainability_loss, focal=config.mask_loss == "focal")
     terms = [
         Term("pixel", 1.0, photometric),
-        Term("smooth", config.smooth_weight, smoothness),
+        Term("smooth", config.smooth_weight, planarity_loss if config.smoothness == "planar" else smoothness),
         Term("explain", config.explain_reg_weight, explainability),
     ]
     geometry = partial(geometry_consistency_loss, occlusion_aware=config.occlusion_aware)
     further = [
         Term("anchor", config.anchor_weight, anchor_loss),
+        Term("normal_smooth", config.normal_smooth_weight, normal_smoothness_loss),
+        Term("edge", config.edge_weight, edge_loss),
         Term("geometry", config.geometry_weight, geometry),
         Term("constant_depth", config.constant_depth_weight, constant_depth_loss),
         Term("object_sparsity", config.object_sparsity_weight, sparsity_loss),

@@ -41,6 +41,8 @@ class View:
     mask_logits: [B, h, w, 2*N], None without masks.
     anchor: [B, h, w, 1], the disparity to hold to, None without an anchor.
     source_disparity: [N*B, h, w, 1], None where only the target's is predicted.
+    edges: [B, h, w, 1] in [0, 1], where the depth network sees edges of things; None where it does not look.
+    source_edges: [N*B, h, w, 1], None where `source_disparity` or `edges` is.
     src_T_tgt: of each pair, [N*B]; the camera's motion.
     object_motion: [N*B, h, w, 3], how points move beside it, None where nothing does.
     num_targets: frames of one example that are the target in turn, the examples of a frame together: B is then that
@@ -66,6 +68,8 @@ class View:
     mask_logits: tf.Tensor | None = None
     anchor: tf.Tensor | None = None
     source_disparity: tf.Tensor | None = None
+    edges: tf.Tensor | None = None
+    source_edges: tf.Tensor | None = None
     num_targets: int = 1
     extras: Mapping[str, tf.Tensor] = field(default_factory=dict)
     kernel: str = "native"
@@ -130,6 +134,8 @@ def make_views(
     anchors: Sequence[tf.Tensor] = (),
     kernel: str = "native",
     source_disparities: Sequence[tf.Tensor] = (),
+    edges: Sequence[tf.Tensor] = (),
+    source_edges: Sequence[tf.Tensor] = (),
 ) -> list[View]:
     """The views of a batch, from the finest scale on.
 
@@ -140,12 +146,16 @@ def make_views(
         anchors: S of [B, h, w, 1], or none.
         kernel: of the sampler.
         source_disparities: S of [N*B, h, w, 1], or none.
+        edges: S of [B, h, w, 1], or none.
+        source_edges: S of [N*B, h, w, 1], or none.
     """
     num_sources = motion.poses.shape[1]
     sources = im.stack_sources(batch.sources, num_sources)
     src_T_tgt = Rigid3.from_vector(stack_poses(motion.poses))
     fields, objects = (motion.fields, motion.objects) if isinstance(motion, ExtendedMotion) else ((), ())
     full_height, full_width = batch.target.shape[1:3]
+    of_scales = {"mask_logits": motion.mask_logits, "anchor": anchors, "source_disparity": source_disparities}
+    of_scales |= {"edges": edges, "source_edges": source_edges}
     views = []
     for scale, disparity in enumerate(disparities):
         height, width = disparity.shape[1:3]
@@ -155,22 +165,14 @@ def make_views(
             object_motion = move_objects(objects[0], 1 / disparity[..., 0], intrinsics, src_T_tgt)
         views.append(
             _make_view(
-                src_T_tgt=src_T_tgt,
-                object_motion=object_motion,
-                objects=objects[0] if objects else None,
-                scale=scale,
-                num_sources=num_sources,
+                scale=scale, num_sources=num_sources, disparity=disparity, intrinsics=intrinsics, kernel=kernel,
                 target=im.resize_area(batch.target, height, width),
                 sources=im.resize_area(sources, height, width),
-                disparity=disparity,
-                intrinsics=intrinsics,
-                mask_logits=motion.mask_logits[scale] if motion.mask_logits else None,
-                anchor=anchors[scale] if anchors else None,
-                source_disparity=source_disparities[scale] if source_disparities else None,
+                src_T_tgt=src_T_tgt, object_motion=object_motion, objects=objects[0] if objects else None,
                 extras=_resize_extras(batch.extras, height, width),
-                kernel=kernel,
+                **{name: maps[scale] for name, maps in of_scales.items() if maps},
             )
-        )
+        )  # fmt: skip
     return views
 
 
@@ -196,6 +198,7 @@ def turn_around(view: View, motion: Motion | ExtendedMotion) -> View:
         disparity=view.source_disparity,
         intrinsics=view.for_each_source(view.intrinsics),
         source_disparity=view.for_each_source(view.disparity),
+        edges=view.source_edges,
         num_targets=view.num_sources,
         kernel=view.kernel,
     )

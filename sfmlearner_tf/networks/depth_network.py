@@ -26,10 +26,12 @@ MIN_DISP = 0.01
 # Where depth itself is predicted, the nearest, as near as the largest disparity of the paper.
 _NEAREST = 0.1
 _NUM_SCALES = 4
+# What the names of the layers that decode edges begin with.
+_EDGE = "edge_"
 
 
 class DepthNetwork(Network):
-    """One image in, its disparity at four scales out.
+    """One image in, its disparity at four scales out, and where edges are, if it learns them.
 
     A subclass adds its encoder, then `add_decoder`; its `call` gives what `decode` returns.
 
@@ -40,6 +42,7 @@ class DepthNetwork(Network):
         norm: what follows each convolution but the heads: "none", or "randomized", see `RandomizedNorm`.
         parametrization: what the heads give: "disparity", 10 sigmoid + min_disp; "depth", its inverse, 10 sigmoid +
             0.1; or "softplus", its inverse, softplus + 0.1.
+        edges: whether a second decoder of the same features gives the edges of things, too.
         kwargs: Keras's own, such as `dtype="mixed_bfloat16"`.
     """
 
@@ -50,12 +53,14 @@ class DepthNetwork(Network):
         name: str = "depth_net",
         norm: str = "none",
         parametrization: str = "disparity",
+        edges: bool = False,
         **kwargs: Any,
     ) -> None:
         super().__init__(seed, name, **kwargs)
         self.min_disp = min_disp
         self.norm = norm
         self.parametrization = parametrization
+        self.edges = edges
 
     @property
     def rounding(self) -> float:
@@ -93,27 +98,28 @@ class DepthNetwork(Network):
         return layer
 
     def add_decoder(self, encoder_channels: Sequence[int], channels: Sequence[int]) -> None:
-        """Adds the decoder, which doubles the sides of the features once a stage.
+        """Adds the decoder, which doubles the sides of the features once a stage; one more for edges, if asked for.
 
         Args:
             encoder_channels: of the encoder's features at 1/2, 1/4 and so on of the image's sides.
             channels: of the decoder's at 1/1, 1/2 and so on; as many.
         """
         self.num_stages = len(channels)
-        in_channels = encoder_channels[-1]
-        for i, filters in reversed(list(enumerate(channels, start=1))):
-            self.upconv(f"upcnv{i}", in_channels, filters, 3)
-            skip_channels = encoder_channels[i - 2] if i > 1 else 0
-            has_disparity = i < _NUM_SCALES  # that of the next coarser scale
-            self.conv(f"icnv{i}", filters + skip_channels + has_disparity, filters, 3)
-            in_channels = filters
+        for prefix in ("", _EDGE) if self.edges else ("",):
+            in_channels = encoder_channels[-1]
+            for i, filters in reversed(list(enumerate(channels, start=1))):
+                self.upconv(f"{prefix}upcnv{i}", in_channels, filters, 3)
+                skip_channels = encoder_channels[i - 2] if i > 1 else 0
+                has_coarser = i < _NUM_SCALES  # what the next coarser scale gives
+                self.conv(f"{prefix}icnv{i}", filters + skip_channels + has_coarser, filters, 3)
+                in_channels = filters
         activation = "softplus" if self.parametrization == "softplus" else "sigmoid"
-        self.disparity_heads = [
-            self.head(f"disp{i}", channels[i - 1], 1, 3, activation) for i in range(1, _NUM_SCALES + 1)
-        ]
+        scales = range(1, _NUM_SCALES + 1)
+        self.disparity_heads = [self.head(f"disp{i}", channels[i - 1], 1, 3, activation) for i in scales]
+        self.edge_heads = [self.head(f"edge{i}", channels[i - 1], 1, 3, "sigmoid") for i in scales if self.edges]
 
     def decode(self, skips: Sequence[tf.Tensor], training: bool | None) -> tuple[tf.Tensor, ...]:
-        """Disparity from the image and the encoder's features.
+        """Disparity, and edges if they are learned, from the image and the encoder's features.
 
         Args:
             skips: the images [B, H, W, 3], then the features at 1/2, 1/4 and so on of their sides, rounded up.
@@ -121,21 +127,33 @@ class DepthNetwork(Network):
 
         Returns:
             4 of [B, ceil(H/2^s), ceil(W/2^s), 1] for s = 0..3, in [min_disp, 10 + min_disp], or in (0, 10] where depth
-            is what the heads give; depth is 1/disparity.
+            is what the heads give; depth is 1/disparity. Then, where edges are learned, 4 of these sizes in [0, 1].
         """
+        found = self._decode("", skips, training, self.disparity_heads, self._disparity)
+        return found + self._decode(_EDGE, skips, training, self.edge_heads) if self.edges else found
+
+    def _decode(
+        self,
+        prefix: str,
+        skips: Sequence[tf.Tensor],
+        training: bool | None,
+        heads: Sequence[keras.layers.Layer],
+        finish: Callable[[tf.Tensor], tf.Tensor] = tf.identity,
+    ) -> tuple[tf.Tensor, ...]:
+        """What the heads of one decoder give, from the finest scale on."""
         features = skips[-1]
-        disparities: list[tf.Tensor] = []
+        given: list[tf.Tensor] = []
         for scale in reversed(range(self.num_stages)):
             skip = skips[scale]
-            parts = [crop_like(self.apply(f"upcnv{scale + 1}", features, training), skip)]
+            parts = [crop_like(self.apply(f"{prefix}upcnv{scale + 1}", features, training), skip)]
             if scale > 0:
                 parts.append(skip)
-            if disparities:
-                parts.append(tf.cast(resize_bilinear(disparities[-1], *image_sides(skip)), skip.dtype))
-            features = self.apply(f"icnv{scale + 1}", tf.concat(parts, axis=-1), training)
+            if given:
+                parts.append(tf.cast(resize_bilinear(given[-1], *image_sides(skip)), skip.dtype))
+            features = self.apply(f"{prefix}icnv{scale + 1}", tf.concat(parts, axis=-1), training)
             if scale < _NUM_SCALES:
-                disparities.append(self._disparity(self.disparity_heads[scale](features)))
-        return tuple(reversed(disparities))
+                given.append(finish(heads[scale](features)))
+        return tuple(reversed(given))
 
     def _disparity(self, activation: tf.Tensor) -> tf.Tensor:
         """Of what a head gives."""
@@ -154,9 +172,13 @@ class DepthNetwork(Network):
         for head in self.disparity_heads:
             head.bias.assign([bias])
 
+    def for_inference(self) -> Self:
+        """The network without the decoder of edges."""
+        return self.copy(edges=False) if self.edges else self
+
     def get_config(self) -> dict[str, Any]:
-        options = {"min_disp": self.min_disp, "norm": self.norm, "parametrization": self.parametrization}
-        return {**super().get_config(), **options}
+        names = ("min_disp", "norm", "parametrization", "edges")
+        return {**super().get_config(), **{name: getattr(self, name) for name in names}}
 
     @classmethod
     def from_train_config(cls, config: TrainConfig) -> Self:
@@ -165,6 +187,7 @@ class DepthNetwork(Network):
             config.min_disp,
             norm=config.depth_norm,
             parametrization=config.depth_parametrization,
+            edges=config.edges,
             dtype=config.dtype_policy,
         )
         if config.initial_disp:

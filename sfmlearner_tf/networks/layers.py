@@ -106,6 +106,14 @@ class Network(keras.Model):
         """The network without the parts that only training needs; it may share weights or copy them."""
         return self
 
+    def copy(self, **changes: Any) -> Self:
+        """A network with other arguments of the constructor and these weights, as far as it has them."""
+        copy = type(self).from_config({**self.get_config(), **changes})
+        weights = self.release_variables()
+        for name, variable in copy.release_variables().items():
+            variable.assign(weights[name])
+        return copy
+
     def get_config(self) -> dict[str, Any]:
         return {"seed": self.seed, "name": self.name, "dtype": self.dtype_policy.name}
 

@@ -100,7 +100,7 @@ class PairNetwork(PoseNetwork):
     def for_inference(self) -> Self:
         """The network in one order, without a motion field."""
         is_plain = not (self.both_orders or self.motion_field)
-        return self if is_plain else self._copy(both_orders=False, motion_field=False)
+        return self if is_plain else self.copy(both_orders=False, motion_field=False)
 
     def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "both_orders": self.both_orders, "motion_field": self.motion_field}

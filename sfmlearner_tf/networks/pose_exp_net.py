@@ -111,7 +111,7 @@ class PoseExpNet(PoseNetwork):
 
     def for_inference(self) -> PoseExpNet:
         """The network without the mask decoder."""
-        return self._copy(predict_masks=False) if self.predict_masks else self
+        return self.copy(predict_masks=False) if self.predict_masks else self
 
     def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "predict_masks": self.predict_masks}

@@ -113,11 +113,3 @@ class PoseNetwork(Network):
             "focal_ratio": config.focal_ratio if config else 0.0,
             "target_frame": config.target_frame if config else "middle",
         }
-
-    def _copy(self, **changes: Any) -> Self:
-        """A network with other arguments and these weights, as far as it has them."""
-        copy = type(self).from_config({**self.get_config(), **changes})
-        weights = self.release_variables()
-        for name, variable in copy.release_variables().items():
-            variable.assign(weights[name])
-        return copy

@@ -11,6 +11,11 @@
   ply   <image>_cloud.ply: a coloured point cloud in the camera's frame, x right, y down, z forward, without what is far
         (--max_depth) or on an edge; needs --intrinsics unless training learned them (--learn_intrinsics). With
         --poses also <input>_clip.ply, all images in one
+  normals
+        <image>_normals.png: the surfaces' normals, red to the right, green up, blue towards the camera; with npy also
+        <image>_normals.npy, float32 [H, W, 3], x right, y down, z forward; needs --intrinsics as ply does
+  edges <image>_edges.png: where the network sees edges of things, and with npy <image>_edges.npy, float32 [H, W]; needs
+        a checkpoint that was trained with --edges
 
 Video frames are named <video>_000000 and so on. --poses also writes <input>_trajectory.txt in TUM format, `time tx ty
 tz qx qy qz qw`, one line per frame: the camera pose relative to the first frame. The time is in seconds for a video,
@@ -50,7 +55,7 @@ from kitti_eval.workers import map_ahead
 from sfmlearner_tf.data.sequences import Note
 from sfmlearner_tf.errors import UserError
 from sfmlearner_tf.tools import predict_flags
-from sfmlearner_tf.tools.predict_cloud import CLIP_POINTS, FARTHEST_OF_MEDIAN, CloudWriter, find_camera
+from sfmlearner_tf.tools.predict_cloud import FARTHEST_OF_MEDIAN, CloudWriter, find_camera
 from sfmlearner_tf.tools.predict_input import (
     Picture,
     Recording,
@@ -64,6 +69,7 @@ from sfmlearner_tf.tools.predict_networks import load_checkpoint, load_saved_mod
 from sfmlearner_tf.tools.predict_output import LAYOUTS, PictureWriter, find_range, open_video
 from sfmlearner_tf.tools.predict_refine import Refiner, find_options
 from sfmlearner_tf.tools.predict_scale import CameraHeight, SparseDepths
+from sfmlearner_tf.tools.predict_surfaces import SurfaceWriter
 from sfmlearner_tf.tools.predict_trajectory import MotionPredictor, check_length, write_trajectory
 
 if TYPE_CHECKING:
@@ -88,7 +94,9 @@ flags.DEFINE_integer(
     "img_width", None, "Width to resize to, pixels; by default that of the training run, else 416.", 32, 4096
 )
 flags.DEFINE_integer("batch_size", 4, "Images per step.", 1, 1024)
-flags.DEFINE_list("output", None, "Any of png, npy, mp4, ply, comma-separated; by default mp4 for a video, else png.")
+flags.DEFINE_list(
+    "output", None, "Any of png, npy, mp4, ply, normals, edges, comma-separated; by default mp4 for a video, else png."
+)
 flags.DEFINE_enum("layout", "above", LAYOUTS, "Position of the image in a picture; 'depth' leaves it out.")
 flags.DEFINE_enum(
     "color_range",
@@ -114,7 +122,7 @@ flags.DEFINE_integer(
 flags.DEFINE_string(
     "intrinsics",
     None,
-    "ply, camera_height_m, refine_steps: fx,fy,cx,cy, pixels of the images; by default those learned.",
+    "ply, normals, camera_height_m, refine_steps: fx,fy,cx,cy, pixels of the images; by default those learned.",
 )
 flags.DEFINE_float(
     "max_depth", None, f"ply: farthest depth; by default {FARTHEST_OF_MEDIAN:g} times the median.", 1e-9, 1e9
@@ -140,15 +148,12 @@ def main() -> None:
     fixes_range = bool({"png", "mp4"} & set(outputs)) and predict_flags.find_color_range(recording, outputs) == "fixed"
     scale, ends = _look_ahead(recording, source, fixes_range, depth_network, resizers)
     factor = 1.0 if scale is None else scale
-    cloud = None
-    if "ply" in outputs:
-        kept = CLIP_POINTS // len(recording.frames) if motions else 0
-        camera = find_camera("ply", FLAGS.intrinsics, FLAGS.ckpt_file)
-        cloud = CloudWriter(Path(FLAGS.output_dir), camera, factor, FLAGS.max_depth, kept)
+    cloud = predict_flags.find_cloud_writer(outputs, factor, len(recording.frames))
+    surfaces = predict_flags.find_surface_writer(outputs, depth_network)
     refiner = _make_refiner(recording, depth_network) if depth_network and outputs and FLAGS.refine_steps else None
     notes: list[Note] = []
     started = time.perf_counter()
-    with _open_writer(recording, outputs, factor, ends, cloud) as writer:
+    with _open_writer(recording, outputs, factor, ends, cloud, surfaces) as writer:
         pictures = read_all(recording, bool(motions or refiner or "mp4" in outputs), notes, resizers)
         predicted = _predict_all(pictures, depth_network if outputs else None, refiner)
         count = _write_all(predicted, len(recording.frames), motions, writer)
@@ -232,12 +237,15 @@ def _open_writer(
     scale: float,
     ends: tuple[float, float] | None,
     cloud: CloudWriter | None,
+    surfaces: SurfaceWriter | None,
 ) -> Iterator[PictureWriter]:
     folder = Path(FLAGS.output_dir)
     rate = FLAGS.fps or recording.frames_per_second or 10
     video_path = folder / f"{recording.name}_depth.mp4"
     with open_video(video_path, rate) if "mp4" in outputs else contextlib.nullcontext() as video:
-        yield PictureWriter(folder, "png" in outputs, "npy" in outputs, video, FLAGS.layout, ends, scale, cloud)
+        yield PictureWriter(
+            folder, "png" in outputs, "npy" in outputs, video, FLAGS.layout, ends, scale, cloud, surfaces
+        )
 
 
 def _make_refiner(recording: Recording, network: DepthPredictor) -> Refiner:

@@ -4,17 +4,23 @@ from __future__ import annotations
 
 import math
 import os
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 from absl import flags
 
 from sfmlearner_tf import run_config
 from sfmlearner_tf.data.video import find_ffmpeg
 from sfmlearner_tf.errors import UserError
-from sfmlearner_tf.tools.predict_cloud import find_camera
+from sfmlearner_tf.tools.predict_cloud import CLIP_POINTS, CloudWriter, find_camera
 from sfmlearner_tf.tools.predict_input import Recording, check_images
 from sfmlearner_tf.tools.predict_scale import CameraHeight, SparseDepths
+from sfmlearner_tf.tools.predict_surfaces import SurfaceWriter, check_edges
 
-OUTPUTS = ("png", "npy", "mp4", "ply")
+if TYPE_CHECKING:
+    from sfmlearner_tf.prediction import DepthPredictor
+
+OUTPUTS = ("png", "npy", "mp4", "ply", "normals", "edges")
 
 FLAGS = flags.FLAGS
 
@@ -38,8 +44,14 @@ def check_flags() -> None:
     others = [name for name in FLAGS.output or [] if name not in OUTPUTS]
     if others:
         raise UserError(f"--output: expected any of {', '.join(OUTPUTS)}, found {others[0]!r}")
+    outputs = FLAGS.output or []
+    if "edges" in outputs:
+        check_edges(FLAGS.ckpt_file)
+        if FLAGS.refine_steps:
+            raise UserError("--output=edges: expected no --refine_steps, whose networks see no edges")
     needs_camera = {
-        "ply": "ply" in (FLAGS.output or []),
+        "ply": "ply" in outputs,
+        "normals": "normals" in outputs,
         "--camera_height_m": FLAGS.camera_height_m,
         "--refine_steps": FLAGS.refine_steps,
     }
@@ -78,6 +90,26 @@ def find_scale_source(recording: Recording) -> SparseDepths | CameraHeight | Non
         camera = find_camera("--camera_height_m", FLAGS.intrinsics, FLAGS.ckpt_file)
         return CameraHeight(FLAGS.camera_height_m, camera, recording)
     return None
+
+
+def find_cloud_writer(outputs: list[str], scale: float, num_frames: int) -> CloudWriter | None:
+    """What writes point clouds; None where they are not asked for."""
+    if "ply" not in outputs:
+        return None
+    camera = find_camera("ply", FLAGS.intrinsics, FLAGS.ckpt_file)
+    points_per_image = CLIP_POINTS // num_frames if FLAGS.poses else 0
+    return CloudWriter(Path(FLAGS.output_dir), camera, scale, FLAGS.max_depth, points_per_image)
+
+
+def find_surface_writer(outputs: list[str], network: DepthPredictor | None) -> SurfaceWriter | None:
+    """What writes normals and edges; None where neither is asked for."""
+    if network is None or not {"normals", "edges"} & set(outputs):
+        return None
+    from sfmlearner_tf.prediction import load_edge_predictor
+
+    camera = find_camera("normals", FLAGS.intrinsics, FLAGS.ckpt_file) if "normals" in outputs else None
+    edges = load_edge_predictor(FLAGS.ckpt_file, network.height, network.width) if "edges" in outputs else None
+    return SurfaceWriter(Path(FLAGS.output_dir), camera, edges, "npy" in outputs)
 
 
 def is_metric() -> bool:

@@ -8,7 +8,7 @@ import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
-from typing import IO, BinaryIO, NamedTuple
+from typing import IO, TYPE_CHECKING, BinaryIO, NamedTuple
 
 import numpy as np
 from matplotlib import colormaps
@@ -20,6 +20,9 @@ from sfmlearner_tf.data.video import find_ffmpeg
 from sfmlearner_tf.errors import UserError
 from sfmlearner_tf.tools.predict_cloud import CloudWriter
 from sfmlearner_tf.tools.predict_input import Picture
+
+if TYPE_CHECKING:
+    from sfmlearner_tf.tools.predict_surfaces import SurfaceWriter
 
 LAYOUTS = ("above", "beside", "depth")
 
@@ -139,7 +142,7 @@ class PictureWriter(NamedTuple):
     """Writes the predictions of one recording in the chosen formats; threads may write images, a video has an order.
 
     ends: disparity range of the colours, or None for that of each image. scale: factor for depths. cloud: what writes
-    point clouds, if any.
+    point clouds, if any. surfaces: what writes normals and edges, if any.
     """
 
     folder: Path
@@ -150,6 +153,7 @@ class PictureWriter(NamedTuple):
     ends: tuple[float, float] | None
     scale: float
     cloud: CloudWriter | None = None
+    surfaces: SurfaceWriter | None = None
 
     def write(self, picture: Picture, depth: np.ndarray) -> np.ndarray | None:
         """Writes the files of the depth [h, w] predicted for one image; returns the picture if there is a video.
@@ -158,6 +162,8 @@ class PictureWriter(NamedTuple):
         """
         if self.cloud:
             self.cloud.write(picture, depth)
+        if self.surfaces:
+            self.surfaces.write(picture, depth)
         width, height = picture.image.size
         disparity = resize_bilinear(1 / depth, height, width)
         if self.writes_npy:
