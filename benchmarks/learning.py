@@ -153,13 +153,26 @@ def evaluate(learner: Any, drives: list[Drive], batch_size: int = 8) -> tuple[fl
         depths, poses = [], []
         for start in range(0, len(drive.triplets), batch_size):
             batch = drive.triplets[start : start + batch_size]
-            targets = np.stack([triplet.target for triplet in batch])
+            targets, sources = (np.stack([getattr(each, name) for each in batch]) for name in ("target", "sources"))
             depths += list(learner.predict_depth(targets).numpy()[..., 0])
-            poses += list(learner.predict_pose(targets, np.stack([triplet.sources for triplet in batch])).numpy())
+            poses += list(predict_motion(learner, targets, sources))
         motions = np.stack(poses)
-        errors.append(held_out.compute_errors(drive.triplets, depths, motions[:, :, :3]))
+        errors.append(held_out.compute_errors(drive.triplets, depths, motions[:, :, :3, 3]))
         ates.append(compute_ate_5(drive.poses, motions[:, 1]))
     return (*np.mean(errors, axis=0), float(np.mean(ates)))
+
+
+def predict_motion(learner: Any, middle: np.ndarray, others: np.ndarray) -> np.ndarray:
+    """The motions [n, 2, 4, 4] from the middle frames [n, H, W, 3] to those before and after, `others` [n, H, W, 6]."""
+    from kitti_eval.trajectory import pose_vectors_to_matrices
+
+    before, after = others[..., :3], others[..., 3:]
+    if learner.config.target_frame == "middle":
+        return pose_vectors_to_matrices(learner.predict_pose(middle, others).numpy())
+    poses = learner.predict_pose(after, np.concatenate([before, middle], axis=-1)).numpy()
+    before_T_after, middle_T_after = np.moveaxis(pose_vectors_to_matrices(poses), 1, 0)
+    after_T_middle = np.linalg.inv(middle_T_after)
+    return np.stack([before_T_after @ after_T_middle, after_T_middle], axis=1)
 
 
 def evaluate_trivial_predictors(folder: Path, drives: list[Drive]) -> tuple[float, float, float]:
@@ -171,7 +184,9 @@ def evaluate_trivial_predictors(folder: Path, drives: list[Drive]) -> tuple[floa
     for drive in drives:
         count = len(drive.triplets)
         errors.append(held_out.compute_errors(drive.triplets, [depth] * count, [motion] * count))
-        ates.append(compute_ate_5(drive.poses, np.tile([*motion[1], 0, 0, 0], (count, 1))))
+        to_next = np.tile(np.eye(4), (count, 1, 1))
+        to_next[:, :3, 3] = motion[1]
+        ates.append(compute_ate_5(drive.poses, to_next))
     return (*np.mean(errors, axis=0), float(np.mean(ates)))
 
 
@@ -180,13 +195,14 @@ def compute_ate_5(true_poses: np.ndarray, to_next: np.ndarray) -> float:
 
     Args:
         true_poses: [n, 4, 4] of a drive's frames.
-        to_next: [n - 2, 6], the motion from each frame but the first and last to the one after it, of arbitrary scale.
+        to_next: [n - 2, 4, 4], the motion from each frame but the first and last to the one after it, of arbitrary
+            scale.
     """
     from kitti_eval.pose_metrics import compute_snippet_ate
     from kitti_eval.snippets import cut_snippets
-    from kitti_eval.trajectory import chain_motions, pose_vectors_to_matrices
+    from kitti_eval.trajectory import chain_motions
 
-    predicted = chain_motions(np.linalg.inv(pose_vectors_to_matrices(to_next)))
+    predicted = chain_motions(np.linalg.inv(to_next))
     snippets = zip(cut_snippets(true_poses[1:], 5), cut_snippets(predicted, 5))
     return float(np.mean([compute_snippet_ate(truth[:, :3, 3], found[:, :3, 3]) for truth, found in snippets]))
 
