@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import partial
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import tensorflow as tf
 
@@ -15,6 +15,7 @@ from sfmlearner_tf.checkpoint_folder import CheckpointFolder
 from sfmlearner_tf.config import TrainConfig
 from sfmlearner_tf.geometry import mirror_back
 from sfmlearner_tf.images import preprocess
+from sfmlearner_tf.learning_rate import LearningRate
 from sfmlearner_tf.loss_scale import LossScale
 from sfmlearner_tf.losses.depth_maps import predict_maps
 from sfmlearner_tf.losses.explainability import explainability
@@ -22,13 +23,13 @@ from sfmlearner_tf.losses.moving_objects import blank_objects, find_object_motio
 from sfmlearner_tf.losses.objective import make_terms
 from sfmlearner_tf.losses.term import Mean, add_up, compute_means
 from sfmlearner_tf.losses.view import View, make_views, turn_around
-from sfmlearner_tf.networks.building import build_network, load_network
+from sfmlearner_tf.networks.building import build_network, load_network, read_options
 from sfmlearner_tf.networks.depth_network import MIN_DISP
 from sfmlearner_tf.networks.motion import ExtendedMotion, Motion
 from sfmlearner_tf.networks.object_motion import ObjectMotionNet
 
-# 0 where the learning rate never drops.
-_NEVER = 0
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
 
 class Outputs(NamedTuple):
@@ -84,7 +85,7 @@ class SfMLearner:
         self._loss_scale = LossScale() if config.precision == "float16" else None
         self._terms = make_terms(config)
         self.global_step = distribution.make_counter("global_step")
-        self._lr_decay_step = distribution.make_counter("lr_decay_step", config.lr_decay_step or _NEVER)
+        self._learning_rate = LearningRate(config)
         self.disp_net.follow(self.global_step)
         self._min_disp = tf.Variable(config.min_disp, trainable=False, name="min_disp")
         # Nothing below is Python's control flow over tensors; looking for it would delay the first step by seconds.
@@ -96,8 +97,20 @@ class SfMLearner:
         self._replica_gradients = self._compute_gradients if several else self._compiled_gradients
         self._compiled_train_step = function(self._train_step)
         self._compiled_forward = function(self._forward)
-        self._compiled_disparities = function(self._disparities)
-        self._compiled_poses = function(self._poses)
+        self._compiled_depth = function(lambda images: 1 / self.disp_net(preprocess(images))[0])
+        self._compiled_poses = function(
+            lambda target, sources: self.pose_exp_net(preprocess(target), preprocess(sources)).poses
+        )
+
+    @classmethod
+    def from_checkpoint(cls, path: str) -> Self:
+        """The learner of a run with the weights of one of its checkpoints; the authors' released ones do, too.
+
+        Raises UserError as `restore` does.
+        """
+        learner = cls(read_options(path))
+        learner.restore_weights(path)
+        return learner
 
     @property
     def trainable_variables(self) -> list[tf.Variable]:
@@ -130,8 +143,10 @@ class SfMLearner:
         return self._step(as_batch(*batch, **fields), watch=True)
 
     def predict_depth(self, images: tf.Tensor) -> tf.Tensor:
-        """Depth [B, H, W, 1], camera z, arbitrary scale, of images uint8 [B, H, W, 3]."""
-        return 1 / self._compiled_disparities(images)[0]
+        """Depth [B, H, W, 1], camera z, arbitrary scale, of images uint8 [B, H, W, 3]; of one [H, W, 3] its [H, W]."""
+        if len(images.shape) == 3:
+            return self._compiled_depth(images[tf.newaxis])[0, ..., 0]
+        return self._compiled_depth(images)
 
     def predict_pose(self, target: tf.Tensor, sources: tf.Tensor) -> tf.Tensor:
         """Poses [B, N, 6], target to source, as (tx, ty, tz, rx, ry, rz) in the unit of depth and radians."""
@@ -157,7 +172,7 @@ class SfMLearner:
         step = int(self.global_step.numpy())
         # Files of TensorFlow 1 that hold the moments do not count: there every step was one of Adam's.
         self.optimizer.iterations.assign(int(checkpoint.read_scalar(path, ITERATIONS, step)) if found else 0)
-        self._restore_lr_decay_step(path, step)
+        self._learning_rate.restore(path, step)
         for name, variable in (self._loss_scale.state() if self._loss_scale else {}).items():
             variable.assign(int(checkpoint.read_scalar(path, name, int(variable.numpy()))))
         return found
@@ -173,7 +188,7 @@ class SfMLearner:
             **self._variables,
             checkpoint.GLOBAL_STEP: self.global_step,
             checkpoint.MIN_DISP: self._min_disp,
-            checkpoint.LR_DECAY_STEP: self._lr_decay_step,
+            checkpoint.LR_DECAY_STEP: self._learning_rate.drop_step,
             **self.optimizer.state(),
             **(self._loss_scale.state() if self._loss_scale else {}),
         }
@@ -215,10 +230,11 @@ class SfMLearner:
 
         Of several replicas each calls it.
         """
+        learning_rate = self._learning_rate.at(self.global_step + 1)
         if self._loss_scale:
-            self.optimizer.apply_if(self._loss_scale.update(gradients), gradients, self._learning_rate())
+            self.optimizer.apply_if(self._loss_scale.update(gradients), gradients, learning_rate)
         else:
-            self.optimizer.apply(gradients, self._learning_rate())
+            self.optimizer.apply(gradients, learning_rate)
         self.global_step.assign_add(1)
 
     def _look(self, batch: Batch, watch: tf.Tensor) -> tuple[dict[str, list[Mean]], dict[str, tf.Tensor]]:
@@ -260,21 +276,6 @@ class SfMLearner:
         self.apply(gradients)
         return add_up(means), seen
 
-    def _learning_rate(self) -> tf.Tensor | float:
-        """That of the next step."""
-        config = self.config
-        if config.lr_decay_step is None:
-            return config.learning_rate
-        dropped = self.global_step + 1 >= self._lr_decay_step
-        return tf.where(dropped, config.learning_rate * config.lr_decay_factor, config.learning_rate)
-
-    def _restore_lr_decay_step(self, path: str, step: int) -> None:
-        """Keeps a learning rate that has dropped from rising again because max_steps is larger now."""
-        before = int(checkpoint.read_scalar(path, checkpoint.LR_DECAY_STEP, _NEVER))
-        has_dropped = before != _NEVER and step >= before
-        if self.config.lr_decay_step is not None:
-            self._lr_decay_step.assign(before if has_dropped else self.config.lr_decay_step)
-
     def _forward(self, batch: Batch) -> dict[str, Any]:
         outputs = self.compute(batch)
         views = outputs.views
@@ -286,9 +287,3 @@ class SfMLearner:
             "intrinsics": views[0].intrinsics,
             "losses": add_up(outputs.means),
         }
-
-    def _disparities(self, images: tf.Tensor) -> tuple[tf.Tensor, ...]:
-        return self.disp_net(preprocess(images))
-
-    def _poses(self, target: tf.Tensor, sources: tf.Tensor) -> tf.Tensor:
-        return self.pose_exp_net(preprocess(target), preprocess(sources)).poses

@@ -8,7 +8,7 @@ import re
 import reprlib
 import sys
 from collections.abc import Mapping
-from dataclasses import asdict, fields
+from dataclasses import asdict, fields, replace
 from typing import Any, NamedTuple
 
 from kitti_eval.files import write_whole
@@ -75,6 +75,17 @@ _WITHOUT_EFFECT = (
     "num_threads",
     "cache",
 )
+# What a run is given, its trained networks are not.
+_FOR_A_RUN_ALONE: dict[str, Any] = {
+    "anchor_weight": 0.0,
+    "anchor_checkpoint_file": "",
+    "continue_train": False,
+    "overwrite": False,
+    "distribute": "none",
+    "val_kitti_dir": "",
+    "val_files": "",
+    "best_metric": "total",
+}
 # The files of a run. Those of `model-<step>` are its own where its state file `checkpoint` lists them: others, such as
 # the authors' released ones, may lie beside it.
 _RUN_FILE = re.compile(
@@ -169,6 +180,12 @@ def _read_json(path: str) -> dict[str, Any] | None:
 def read_beside(ckpt_file: str) -> TrainConfig | None:
     """The options of the run that a checkpoint, such as folder/model-190532, is of; see `read`."""
     return read(os.path.dirname(ckpt_file))
+
+
+def read_for_use(ckpt_file: str) -> TrainConfig | None:
+    """The options of the run that a checkpoint is of, without what only a run has use for; see `read`."""
+    config = read_beside(ckpt_file)
+    return replace(config, **_FOR_A_RUN_ALONE) if config else None
 
 
 def find_image_size(ckpt_file: str, height: int | None = None, width: int | None = None) -> tuple[int, int]:

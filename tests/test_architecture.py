@@ -19,7 +19,7 @@ LAYERS = [
     {"networks.registry", "networks.motion"},
     {"model_options", "run_options"},
     {"config", "sampler", "checkpoint"},
-    {"data", "device"},
+    {"data", "device", "learning_rate"},
     {"run_config", "curves", "checkpoint_folder"},
     {"networks.layers", "networks.randomized_norm"},
     {"networks.depth_network", "networks.pose_network", "networks.resnet", "networks.motion_field"},

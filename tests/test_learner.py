@@ -157,7 +157,7 @@ def test_the_rate_drops_by_steps_and_stays_down(tmp_path):
         found = []
         for step in steps:
             learner.global_step.assign(step - 1)
-            found.append(round(float(learner._learning_rate()) / 0.0002, 3))
+            found.append(round(float(learner._learning_rate.at(learner.global_step + 1)) / 0.0002, 3))
         return found
 
     short = SfMLearner(TrainConfig(max_steps=1000, **options))

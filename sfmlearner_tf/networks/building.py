@@ -49,6 +49,22 @@ def load_network(path: str, kind: Kind, **options: Any) -> Network:
     return get_network(kind, name).from_checkpoint(path, **options)
 
 
+def read_options(path: str) -> TrainConfig:
+    """The options with which the networks of a checkpoint are used.
+
+    Those of its run; where no config.json says so, as with the authors' files, the release's, of as many frames as the
+    pose network sees.
+
+    Raises:
+        UserError: no such checkpoint, or a config.json that cannot be read.
+    """
+    config = run_config.read_for_use(path)
+    if config:
+        return config
+    found = get_network("pose", network_names("pose")[0]).options_of_checkpoint(path)
+    return TrainConfig(seq_length=found.get("num_sources", 2) + 1)
+
+
 def load_pose_network(path: str, seq_length: int | None = None) -> Network:
     """The pose network of a checkpoint, without masks.
 

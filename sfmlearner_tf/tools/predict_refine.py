@@ -10,27 +10,18 @@ from typing import Any
 
 import numpy as np
 
-from sfmlearner_tf import run_config
 from sfmlearner_tf.config import TrainConfig
 from sfmlearner_tf.errors import UserError
 from sfmlearner_tf.tools.predict_cloud import Camera, find_intrinsics
 from sfmlearner_tf.tools.predict_input import Picture
 
 LEARNING_RATE = 1e-4
-# What a run may have that frames alone do not give, or that is for a run alone.
-_WITHOUT: dict[str, Any] = {
+# Of one frame at a time, which brings no speeds.
+_REFINING: dict[str, Any] = {
     "batch_size": 1,
     "learning_rate": LEARNING_RATE,
     "lr_decay_after": 1.0,
-    "anchor_weight": 0.0,
-    "anchor_checkpoint_file": "",
     "speed_weight": 0.0,
-    "continue_train": False,
-    "overwrite": False,
-    "distribute": "none",
-    "val_kitti_dir": "",
-    "val_files": "",
-    "best_metric": "total",
 }
 
 
@@ -40,10 +31,12 @@ def find_options(ckpt_file: str, height: int, width: int) -> TrainConfig:
     Raises:
         UserError: the run needs masks of objects, which frames alone do not have.
     """
-    config = run_config.read_beside(ckpt_file) or TrainConfig()
+    from sfmlearner_tf.networks.building import read_options
+
+    config = read_options(ckpt_file)
     if config.needs_objects:
         raise UserError(f"--refine_steps: expected a run that needs no masks of objects, found one in {ckpt_file}")
-    return dataclasses.replace(config, **_WITHOUT, img_height=height, img_width=width)
+    return dataclasses.replace(config, **_REFINING, img_height=height, img_width=width)
 
 
 class Refiner:
