@@ -114,13 +114,13 @@ def load(ckpt_file: str, camera: np.ndarray):
 
     @tf.function(autograph=False)
     def compute(batch: Batch):
-        outputs = learner.compute(batch)
-        return 1 / outputs.views[0].disparity, pose_vec2mat(outputs.motion.objects[0].poses)
+        (view, *_) = learner.compute(batch).views
+        return 1 / view.disparity, pose_vec2mat(view.objects.poses)
 
     def see(moment: Moment) -> tuple[np.ndarray, np.ndarray]:
-        triplet, objects = moment.triplet, {"objects": tf.constant(moment.numbers[np.newaxis])}
-        images = (tf.constant(values[np.newaxis]) for values in (triplet.target, triplet.sources, camera))
-        depth, motions = compute(Batch(*images, objects))
+        fields = (moment.triplet.target, moment.triplet.sources, camera, moment.numbers)
+        target, sources, intrinsics, objects = (tf.constant(values[np.newaxis]) for values in fields)
+        depth, motions = compute(Batch(target, sources, intrinsics, {"objects": objects}))
         return depth.numpy()[0, ..., 0], motions.numpy()[0]
 
     return see
@@ -138,13 +138,14 @@ def measure(see, moment: Moment, places: dict) -> dict[int, tuple[float, float]]
             continue
         here = places[moment.frame, car][1]
         middle = here @ [0, -0.75, 0, 1]
-        missed, length = 0.0, 0.0
+        ways = []
         for source, src_T_tgt, predicted in zip(sources, moment.src_T_tgt, motions[number - 1]):
             own = np.linalg.inv(src_T_tgt) @ places[source][1] @ np.linalg.inv(here)
             way = (own @ middle - middle)[:3]
             guess = scale * (predicted @ [*middle[:3] / scale, 1])[:3] - middle[:3]
-            missed, length = missed + np.linalg.norm(guess - way), length + np.linalg.norm(way)
-        found[car] = missed, length
+            ways.append([float(np.linalg.norm(guess - way)), float(np.linalg.norm(way))])
+        missed, length = np.sum(ways, axis=0)
+        found[car] = float(missed), float(length)
     return found
 
 
