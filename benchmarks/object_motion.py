@@ -105,6 +105,7 @@ def load(ckpt_file: str, camera: np.ndarray):
 
     from sfmlearner_tf import Batch, SfMLearner
     from sfmlearner_tf.geometry import pose_vec2mat
+    from sfmlearner_tf.networks.motion import ExtendedMotion
 
     config = run_config.read_beside(ckpt_file)
     if config is None or not config.object_motion:
@@ -114,8 +115,9 @@ def load(ckpt_file: str, camera: np.ndarray):
 
     @tf.function(autograph=False)
     def compute(batch: Batch):
-        (view, *_) = learner.compute(batch).views
-        return 1 / view.disparity, pose_vec2mat(view.objects.poses)
+        outputs = learner.compute(batch)
+        assert isinstance(outputs.motion, ExtendedMotion)
+        return 1 / outputs.views[0].disparity, pose_vec2mat(outputs.motion.objects[0].poses)
 
     def see(moment: Moment) -> tuple[np.ndarray, np.ndarray]:
         fields = (moment.triplet.target, moment.triplet.sources, camera, moment.numbers)
