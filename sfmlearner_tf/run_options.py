@@ -22,7 +22,10 @@ _release, _optimiser, _validation, _watching, _run = (
 class ReleaseOptions:
     """Options of the 2017 release, under its names."""
 
-    dataset_dir: str = _release("", "Folder of the formatted data: train.txt and what it lists.")
+    dataset_dir: str = _release(
+        "", "Folder of the formatted data: train.txt and what it lists. Several with commas are mixed; of folder:2 "
+        "each example comes twice an epoch."
+    )  # fmt: skip
     checkpoint_dir: str = _release("./checkpoints/", "Folder for checkpoints and TensorBoard summaries.")
     init_checkpoint_file: str = _release(
         "", "Checkpoint to start from, such as folder/model-190532: its weights, from step 0 on; with continue_train "

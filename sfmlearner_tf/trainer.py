@@ -17,10 +17,11 @@ from sfmlearner_tf import checkpoint, device, distribution, resuming, run_config
 from sfmlearner_tf.batch import Batch
 from sfmlearner_tf.checkpoint_folder import CheckpointFolder
 from sfmlearner_tf.config import TrainConfig
+from sfmlearner_tf.data import mixture
 from sfmlearner_tf.data.augmentation import Share
 from sfmlearner_tf.data.calibration import UNKNOWN
 from sfmlearner_tf.data.feed import BAD_EXAMPLES_NAME, Feed, read_left_out
-from sfmlearner_tf.data.formatted import Example, read_split
+from sfmlearner_tf.data.formatted import Example
 from sfmlearner_tf.data.prepare import OPTIONS_FILE, read_options
 from sfmlearner_tf.errors import UserError
 from sfmlearner_tf.learner import SfMLearner
@@ -48,7 +49,7 @@ class Trainer:
         self.workers = distribution.join(config.distribute, config.batch_size)
         if self.workers.is_chief:
             resuming.check_folder(config)
-        self.examples = read_split(config.dataset_dir, "train")
+        self.examples = mixture.read_mixture(config.dataset_dir, "train")
         self.steps_per_epoch = max(1, len(self.examples) // config.batch_size)
         try:
             with self.workers.scope():
@@ -165,7 +166,7 @@ class Trainer:
         if config.val_freq == 0:
             return None
         try:
-            examples = read_split(config.dataset_dir, "val")
+            examples = mixture.read_mixture(config.dataset_dir, "val")
         except UserError as error:
             print(f"no validation: {error}")
             return None
@@ -225,6 +226,8 @@ class Trainer:
         for name, count in counts.items():
             print(f"{name}: {count:,} parameters")
         print(f"parameter_count = {sum(counts.values())}")
+        for line in mixture.describe(self.config.dataset_dir):
+            print(line)
         print(f"{len(self.examples):,} examples, {self.steps_per_epoch:,} steps per epoch, from step {self.step}")
         if self.feed.left_out:
             print(f"left out because they are damaged: {len(self.feed.left_out):,}, see {BAD_EXAMPLES_NAME}")
@@ -232,7 +235,8 @@ class Trainer:
     def _refuse(self, losses: dict[str, float]) -> None:
         """Ends a run whose loss is not finite."""
         examples = self.feed.batch_examples(self.position - self.config.batch_size)
-        paths = [example.image_path(self.config.dataset_dir) for example in examples]
+        root = mixture.find_root(self.config.dataset_dir)
+        paths = [example.image_path(root) for example in examples]
         found = ", ".join(f"{name} {value}" for name, value in losses.items())
         raise UserError(
             f"the loss of step {self.step} must be finite, got {found}; its batch: {', '.join(paths)}; "
@@ -242,11 +246,13 @@ class Trainer:
 
 def _check_intrinsics(config: TrainConfig) -> None:
     """Raises UserError where the data has none and they are not learned either."""
-    path = os.path.join(config.dataset_dir, OPTIONS_FILE)
-    if config.learn_intrinsics or not os.path.exists(path):
+    if config.learn_intrinsics:
         return
-    if read_options(config.dataset_dir).get("intrinsics") == UNKNOWN:
-        raise UserError(f"learn_intrinsics: expected true with data prepared with intrinsics={UNKNOWN}, found false")
+    for part in mixture.find_parts(config.dataset_dir):
+        has_options = os.path.exists(os.path.join(part.folder, OPTIONS_FILE))
+        if has_options and read_options(part.folder).get("intrinsics") == UNKNOWN:
+            needed = f"expected true with data prepared with intrinsics={UNKNOWN}, {part.folder}"
+            raise UserError(f"learn_intrinsics: {needed}, found false")
 
 
 def _to_floats(scalars: dict[str, tf.Tensor]) -> dict[str, float]:

@@ -197,7 +197,8 @@ def _list_images(tree: Path, examples: Sequence[Example]) -> list[str]:
     """The examples' names in KITTI raw, such as date/drive/image_02/data/0000000005.png."""
     image_files = []
     for example in examples:
-        drive, camera = example.folder[:-3], example.folder[-2:]
+        name = Path(example.folder).name
+        drive, camera = name[:-3], name[-2:]
         folder = f"{drive[:10]}/{drive}/image_{camera}/data"
         suffix = ".jpg" if (tree / folder / f"{example.frame}.jpg").is_file() else ".png"
         image_files.append(f"{folder}/{example.frame}{suffix}")

@@ -19,6 +19,7 @@ from sfmlearner_tf.data.augmentation import ORDER, WHOLE, Share, augment, flip, 
 from sfmlearner_tf.data.cache import Cache, open_cache
 from sfmlearner_tf.data.extras import needed_extras, split_strip
 from sfmlearner_tf.data.formatted import FARTHEST_CENTRE, LARGEST_FOCAL_PX, Example, read_intrinsics
+from sfmlearner_tf.data.mixture import find_root
 from sfmlearner_tf.errors import UserError, first_line
 
 
@@ -40,7 +41,8 @@ def make_batches(
     Returns:
         A `Batch` for each step. What is wrong with a file ends the iteration; `find_damage` then finds what.
     """
-    stems = tf.constant([example.stem(config.dataset_dir) for example in examples])
+    root = find_root(config.dataset_dir)
+    stems = tf.constant([example.stem(root) for example in examples])
     threads, size = config.num_threads or tf.data.AUTOTUNE, config.batch_size // share.count
     start = (first_step * config.batch_size if position is None else position) + share.index * size
     cache = cache or make_cache(config, examples)
@@ -85,7 +87,8 @@ def _count_bytes(config: TrainConfig, example: Example) -> int:
     """How many bytes an example takes once it is decoded; without its extras where those are damaged."""
     size = 3 * config.img_height * config.img_width * config.seq_length + 9 * tf.float32.size
     with contextlib.suppress(tf.errors.OpError, ValueError):
-        size += sum(extra.numpy().nbytes for extra in _load_extras(example.stem(config.dataset_dir), config).values())
+        extras = _load_extras(example.stem(find_root(config.dataset_dir)), config)
+        size += sum(extra.numpy().nbytes for extra in extras.values())
     return size
 
 
@@ -128,10 +131,11 @@ def find_damage(config: TrainConfig, examples: Sequence[Example], position: int)
 def read_example(config: TrainConfig, example: Example) -> Batch:
     """`load_example` of an example. Raises UserError that names what is wrong with a file."""
     try:
-        return _compile_loading(config)(example.stem(config.dataset_dir))
+        return _compile_loading(config)(example.stem(find_root(config.dataset_dir)))
     except (tf.errors.OpError, ValueError) as error:
         _diagnose(config, example)
-        raise UserError(f"{example.image_path(config.dataset_dir)}: cannot be read; {first_line(error)}") from None
+        path = example.image_path(find_root(config.dataset_dir))
+        raise UserError(f"{path}: cannot be read; {first_line(error)}") from None
 
 
 @lru_cache(maxsize=4)
@@ -143,9 +147,10 @@ def _compile_loading(config: TrainConfig) -> Callable[[str], Batch]:
 
 def _diagnose(config: TrainConfig, example: Example) -> None:
     """Raises UserError that names what is wrong with a file of an example, where a reason is found."""
+    root = find_root(config.dataset_dir)
     if not config.learn_intrinsics:
-        read_intrinsics(example.camera_path(config.dataset_dir))
-    path = example.image_path(config.dataset_dir)
+        read_intrinsics(example.camera_path(root))
+    path = example.image_path(root)
     try:
         shape = tf.io.decode_jpeg(tf.io.read_file(path), channels=3).shape
     except tf.errors.NotFoundError:
@@ -160,7 +165,7 @@ def _diagnose(config: TrainConfig, example: Example) -> None:
             "(img_height, img_width and seq_length must be those that the data was prepared with)"
         )
     for name, extra in needed_extras(config).items():
-        path = example.stem(config.dataset_dir) + extra.suffix
+        path = example.stem(root) + extra.suffix
         try:
             extra.decode(tf.io.read_file(path), config)
         except (tf.errors.OpError, ValueError) as error:
