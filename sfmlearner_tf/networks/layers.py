@@ -184,7 +184,9 @@ def crop_like(features: tf.Tensor, reference: tf.Tensor) -> tf.Tensor:
     # Parity: the release's nearest resizing from 2n to 2n-1 rows picks row i for every i, which is this cut
     # (test_networks.py::test_crop_like_is_legacy_nearest_resizing).
     height, width = image_sides(reference)
-    return features[:, :height, :width]
+    # Where nothing is to be cut, the gradient of a cut would still be a pass over all features.
+    fits = isinstance(height, int) and isinstance(width, int) and features.shape[1:3] == (height, width)
+    return features if fits else features[:, :height, :width]
 
 
 def resize_bilinear(images: tf.Tensor, height: int | tf.Tensor, width: int | tf.Tensor) -> tf.Tensor:
