@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from sfmlearner_tf.config import TrainConfig
 
+_SMALLEST_IN_HALF = 64
 # What options say nothing without others.
 _NEEDED = {
     "edge_weight": "edges",
@@ -24,6 +25,10 @@ def check_combinations(config: TrainConfig) -> None:
     """Raises ValueError where options do not go together; the text names them."""
     if config.sampler == "addons" and config.jit_compile:
         raise ValueError("sampler must be 'native' with jit_compile, got 'addons': XLA cannot compile it")
+    # The last strided convolution then sees one pixel, and on a CPU oneDNN leaves its gradient in bfloat16 unwritten.
+    if config.precision != "float32" and max(config.img_height, config.img_width) <= _SMALLEST_IN_HALF:
+        size = f"{_SMALLEST_IN_HALF}x{_SMALLEST_IN_HALF}"
+        raise ValueError(f"precision must be float32 for images of at most {size} pixels, got {config.precision!r}")
     if 0 < config.initial_disp <= config.min_disp:
         raise ValueError(f"initial_disp must be 0 or above min_disp={config.min_disp}, got {config.initial_disp}")
     if config.depth_parametrization == "depth" and 0 < config.initial_disp <= 0.1:

@@ -82,6 +82,7 @@ _FOR_A_RUN_ALONE: dict[str, Any] = {
     "continue_train": False,
     "overwrite": False,
     "distribute": "none",
+    "precision": "float32",
     "val_kitti_dir": "",
     "val_files": "",
     "best_metric": "total",

@@ -52,6 +52,10 @@ def test_defaults_are_the_release_s():
         ({"smooth_weight": float("inf")}, "smooth_weight must be finite, got inf"),
         ({"beta1": 1.0}, "beta1 must be below 1, got 1.0"),
         ({"num_scales": 5}, "num_scales must be at most 4, got 5"),
+        (
+            {"precision": "bfloat16", "img_height": 32, "img_width": 64},
+            "precision must be float32 for images of at most 64x64 pixels, got 'bfloat16'",
+        ),
         ({"sampler": "fast"}, "sampler must be one of native, addons, got 'fast'"),
         ({"initial_disp": 0.01}, "initial_disp must be 0 or above min_disp=0.01, got 0.01"),
         ({"anchor_weight": 0.1}, "anchor_weight must be above 0 with anchor_checkpoint_file and 0 without, got 0.1"),

@@ -9,17 +9,17 @@ from sfmlearner_tf.adam import Adam
 from sfmlearner_tf.loss_scale import EXPONENT, STEADY_STEPS, LossScale
 from sfmlearner_tf.losses.term import add_up
 
-SIZE = {"batch_size": 2, "img_height": 32, "img_width": 64, "num_scales": 1}
+SIZE = {"batch_size": 2, "img_height": 32, "img_width": 128, "num_scales": 1}
 
 
 @pytest.fixture(scope="module")
 def batch():
     draw = np.random.RandomState(0)
     target, sources = (
-        tf.cast(tf.image.resize(draw.randint(0, 256, (2, 4, 8, channels)).astype(np.float32), (32, 64)), tf.uint8)
+        tf.cast(tf.image.resize(draw.randint(0, 256, (2, 4, 16, channels)).astype(np.float32), (32, 128)), tf.uint8)
         for channels in (3, 6)
     )
-    return Batch(target, sources, tf.constant(np.float32([[[40, 0, 32], [0, 40, 16], [0, 0, 1]]] * 2)))
+    return Batch(target, sources, tf.constant(np.float32([[[80, 0, 64], [0, 40, 16], [0, 0, 1]]] * 2)))
 
 
 def cosine(first, second):

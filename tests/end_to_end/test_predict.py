@@ -247,7 +247,7 @@ def test_mistakes_are_told_in_one_line(ckpt_file, tiny_model, images, tmp_path):
     flags = (f"--input={images}", f"--output_dir={tmp_path / 'out'}", f"--ckpt_file={ckpt_file}")
     assert error_of(*flags[:2]) == "error: expected one of --ckpt_file and --saved_model, found none"
     for flag, told in (
-        ("--output=jpg", "--output: expected any of png, npy, mp4, ply, found 'jpg'"),
+        ("--output=jpg", "--output: expected any of png, npy, mp4, ply, normals, edges, found 'jpg'"),
         ("--seq_length=4", "--seq_length=4: expected an odd number"),
         ("--scale=nan", "--scale"),
         ("--scale=inf", "--scale"),

@@ -87,7 +87,8 @@ def test_an_unknown_camera_is_for_training_that_learns_it(tmp_path):
     camera = read_intrinsics(str(next(out.rglob("*_cam.txt"))))
     np.testing.assert_allclose([camera[0, 0], camera[0, 2], camera[1, 2]], [48, 24, 16])
     run = run_forked("-m", "sfmlearner_tf.train", f"--dataset_dir={out}", f"--checkpoint_dir={tmp_path / 'run'}")
-    message = "error: learn_intrinsics: expected true with data prepared with intrinsics=unknown, found false\n"
+    expected = f"expected true with data prepared with intrinsics=unknown, {out}"
+    message = f"error: learn_intrinsics: {expected}, found false\n"
     assert (run.returncode, run.stderr[-len(message) :]) == (1, message)
     known = prepare(folder, out, "--intrinsics=72,71,60,17", dataset_name="images")
     assert "intrinsics: expected 'unknown', with which" in known.stderr
