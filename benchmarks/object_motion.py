@@ -32,8 +32,8 @@ from sfmlearner_tf.tools import demo_world, held_out
 EVERY = 3
 LEAST_PIXELS = 40
 
-_OUTPUT_DIR = flags.DEFINE_string("output_dir", "traffic", "Folder of the rendered streets.")
-_CKPT_FILES = flags.DEFINE_list("ckpt_files", None, "Checkpoints of runs with --object_motion.", required=True)
+# Those of traffic.py: --output_dir and --ckpt_files.
+FLAGS = flags.FLAGS
 
 
 class Moment(NamedTuple):
@@ -51,11 +51,11 @@ class Moment(NamedTuple):
 
 
 def main() -> None:
-    drives = render(Path(_OUTPUT_DIR.value))
-    camera = demo_world.read_intrinsics(Path(_OUTPUT_DIR.value, "kitti_raw"))
+    drives = render(Path(FLAGS.output_dir))
+    camera = demo_world.read_intrinsics(Path(FLAGS.output_dir, "kitti_raw"))
     kinds = [lane.kind for lane in LANES]
     print(f"| checkpoint | all | {' | '.join(kinds)} |\n| --- | --- |{' --- |' * len(kinds)}")
-    for ckpt_file in _CKPT_FILES.value:
+    for ckpt_file in FLAGS.ckpt_files:
         see = load(ckpt_file, camera)
         ways: dict[str, list[tuple[float, float]]] = defaultdict(list)
         for drive in drives:
@@ -86,7 +86,7 @@ def read_moments(drive: Path) -> Iterator[Moment]:
 
     poses = read_camera_poses(str(drive.parent), drive.name)
     pictures = sorted((drive / "image_02" / "data").glob("*.png"))
-    masks = [np.asarray(imageio.imread(mask_path(_OUTPUT_DIR.value, str(picture)))) for picture in pictures]
+    masks = [np.asarray(imageio.imread(mask_path(FLAGS.output_dir, str(picture)))) for picture in pictures]
     for i, triplet in list(enumerate(held_out.read_triplets(drive), start=1))[::EVERY]:
         frames = [masks[i], masks[i - 1], masks[i + 1]]
         numbers = number_objects(frames, tracked=True)
