@@ -68,16 +68,17 @@ def normals_to_depth(
     return (total / tf.add_n(weights))[..., 0]
 
 
-def find_plane_depth(disparity: tf.Tensor, intrinsics: tf.Tensor, image: tf.Tensor, alpha: float = ALPHA) -> tf.Tensor:
+def find_plane_depth(disparity: tf.Tensor, image: tf.Tensor, alpha: float = ALPHA) -> tf.Tensor:
     """Disparity [B, H, W, 1] after depth was turned into normals and back: what lies in a plane stays as it is.
 
     Args:
-        intrinsics: [B, 3, 3] at this size, pixels.
         image: [B, H, W, 3] in [-1, 1].
     """
     depth = 1 / disparity[..., 0]
-    normals = depth_to_normals(depth, intrinsics, image, alpha)
-    return 1 / normals_to_depth(normals, depth, intrinsics, image, alpha)[..., tf.newaxis]
+    # Any camera gives the same: what is a plane in space is one of inverse depth over the pixels.
+    camera = tf.eye(3, dtype=depth.dtype)[tf.newaxis]
+    normals = depth_to_normals(depth, camera, image, alpha)
+    return 1 / normals_to_depth(normals, depth, camera, image, alpha)[..., tf.newaxis]
 
 
 def _as_image(points: tf.Tensor, like: tf.Tensor) -> tf.Tensor:

@@ -87,12 +87,14 @@ def test_a_part_may_have_nothing_for_validation(folders):
         mixture.read_mixture(f"{town},{road}", "train")
 
 
-def test_batches_hold_what_the_examples_files_hold(folders):
-    town, road = folders
+def test_batches_hold_what_the_examples_files_hold(folders, tmp_path, monkeypatch):
+    """Of folders relative to the working one, too."""
+    monkeypatch.chdir(tmp_path)
+    town, road = folders[0], "road"
     config = TrainConfig(dataset_dir=f"{town},{road}:2", **OPTIONS)
     examples = mixture.read_mixture(config.dataset_dir, "train")
     single = {}
-    for folder in folders:
+    for folder in (town, road):
         for example in read_split(folder, "train"):
             alone = TrainConfig(dataset_dir=folder, **OPTIONS)
             single[example.stem(folder)] = batches.read_example(alone, example).target.numpy()

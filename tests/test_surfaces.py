@@ -82,7 +82,7 @@ def test_a_plane_has_one_normal_and_stays_as_it_is(normal):
     image = make_scene()[1][:1]
     found = normals.depth_to_normals(depth[np.newaxis], CAMERA[np.newaxis], image)
     np.testing.assert_allclose(found[0], np.broadcast_to(unit, (HEIGHT, WIDTH, 3)), atol=1e-9)
-    again = normals.find_plane_depth(1 / tf.constant(depth)[np.newaxis, ..., np.newaxis], CAMERA[np.newaxis], image)
+    again = normals.find_plane_depth(1 / tf.constant(depth)[np.newaxis, ..., np.newaxis], image)
     np.testing.assert_allclose(1 / again[0, ..., 0], depth, rtol=1e-9)
 
 
@@ -107,9 +107,9 @@ def test_where_colour_changes_surfaces_are_apart():
     """Two walls beside each other, of two colours: neither bends the other."""
     depth = np.where(np.arange(WIDTH) < 5, 2.0, 3.0) * np.ones((1, HEIGHT, 1))
     image = np.where(np.arange(WIDTH) < 5, -1.0, 1.0)[:, np.newaxis] * np.ones((1, HEIGHT, WIDTH, 3))
-    again = 1 / normals.find_plane_depth(1 / tf.constant(depth[..., np.newaxis]), CAMERA[np.newaxis], image)
+    again = 1 / normals.find_plane_depth(1 / tf.constant(depth[..., np.newaxis]), image)
     np.testing.assert_allclose(again[..., 0], depth, rtol=1e-3)
-    blurred = 1 / normals.find_plane_depth(1 / tf.constant(depth[..., np.newaxis]), CAMERA[np.newaxis], 0 * image)
+    blurred = 1 / normals.find_plane_depth(1 / tf.constant(depth[..., np.newaxis]), 0 * image)
     assert abs(blurred[0, 2, 4, 0] - 2) > 0.1
 
 
@@ -183,7 +183,7 @@ def test_gradients_equal_finite_differences(loss):
     depth, image, edges = depth[:1], image[:1], edges[:1]
 
     def total(values):
-        refined = normals.find_plane_depth(1 / values[..., tf.newaxis], CAMERAS[:1], image)
+        refined = normals.find_plane_depth(1 / values[..., tf.newaxis], image)
         return tf.add_n([mean.value() for mean in loss([view_of(1 / refined[..., 0], image, edges)])])
 
     analytic, numeric = tf.test.compute_gradient(total, [tf.constant(depth)], delta=1e-6)
@@ -205,6 +205,14 @@ def test_edges_of_the_sources_count_in_their_own_view():
     assert float(back.value()) == pytest.approx((edges**2).mean() + ((1 - edges) ** 2).mean(), rel=1e-9)
 
 
+def test_the_depth_of_planes_is_the_same_in_every_camera():
+    depth, image, _ = make_scene()
+    found = normals.find_plane_depth(1 / tf.constant(depth[..., np.newaxis]), image)
+    surface = normals.depth_to_normals(depth, CAMERAS, image)
+    expected = normals.normals_to_depth(surface, tf.constant(depth), CAMERAS, image)
+    np.testing.assert_allclose(1 / found[..., 0], expected, rtol=1e-9)
+
+
 SIZE = {"img_height": 32, "img_width": 64, "batch_size": 2}
 
 
@@ -221,10 +229,8 @@ def test_what_is_warped_is_the_depth_of_the_planes():
     np.testing.assert_allclose(planes["poses"], plain["poses"], rtol=1e-6)
     for scale, (before, after) in enumerate(zip(plain["depth"], planes["depth"])):
         height, width = before.shape[1:3]
-        factors = [width / 64, height / 32, 1]
         images = tf.image.resize(tf.cast(batch.target, tf.float32) / 127.5 - 1, (height, width), "area")
-        camera = batch.intrinsics * np.float32(factors)[:, np.newaxis]
-        expected = 1 / normals.find_plane_depth(1 / before, camera, images)
+        expected = 1 / normals.find_plane_depth(1 / before, images)
         np.testing.assert_allclose(after, expected, rtol=1e-4)
         assert scale or np.abs(after / before - 1).max() > 1e-3
 

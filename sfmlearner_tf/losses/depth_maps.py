@@ -9,7 +9,6 @@ import tensorflow as tf
 
 from sfmlearner_tf.batch import Batch
 from sfmlearner_tf.config import TrainConfig
-from sfmlearner_tf.geometry import scale_intrinsics
 from sfmlearner_tf.images import resize_area, stack_sources
 from sfmlearner_tf.networks.depth_network import DepthNetwork
 from sfmlearner_tf.normals import find_plane_depth
@@ -30,19 +29,10 @@ class DepthMaps(NamedTuple):
         others = [[values[count:] for values in maps] for maps in self]
         return DepthMaps(*first), DepthMaps(*others)
 
-    def along_planes(self, images: tf.Tensor, intrinsics: tf.Tensor) -> DepthMaps:
-        """With disparity made consistent with its own normals, see `find_plane_depth`.
-
-        Args:
-            images: [B, H, W, 3] in [-1, 1].
-            intrinsics: [B, 3, 3] at that size, pixels.
-        """
-        full_height, full_width = images.shape[1:3]
-        found = []
-        for disparity in self.disparities:
-            height, width = disparity.shape[1:3]
-            scaled = scale_intrinsics(intrinsics, width / full_width, height / full_height)
-            found.append(find_plane_depth(disparity, scaled, resize_area(images, height, width)))
+    def along_planes(self, images: tf.Tensor) -> DepthMaps:
+        """With disparity made consistent with its own normals, see `find_plane_depth`; `images`: [B, H, W, 3] in
+        [-1, 1]."""
+        found = [find_plane_depth(each, resize_area(images, *each.shape[1:3])) for each in self.disparities]
         return self._replace(disparities=found)
 
 
@@ -52,17 +42,16 @@ def predict_maps(
     """The maps of the target, and those of the sources, the examples of a source together; none where not needed.
 
     Args:
-        images: in [-1, 1], with the intrinsics that count.
+        images: in [-1, 1].
         training: whether the network learns from them.
     """
-    frames, intrinsics = images.target, images.intrinsics
+    frames = images.target
     if config.needs_source_depth:
         # In one go, so that networks that normalise over the batch see them alike.
         frames = tf.concat([frames, stack_sources(images.sources, config.num_sources)], axis=0)
-        intrinsics = tf.tile(intrinsics, [1 + config.num_sources, 1, 1])
     given = network(frames, training=training)
     count = len(given) // 2 if config.edges else len(given)
     maps = DepthMaps(given[:count][: config.num_scales], given[count:][: config.num_scales])
     if config.depth_normal:
-        maps = maps.along_planes(frames, intrinsics)
+        maps = maps.along_planes(frames)
     return maps.split(tf.shape(images.target)[0]) if config.needs_source_depth else (maps, DepthMaps())
