@@ -46,6 +46,11 @@ def test_a_wrong_number_of_times_is_named(folders, times):
         mixture.find_parts(f"{folders[0]}:{times},{folders[1]}")
 
 
+def test_no_folder_at_all_is_told():
+    with pytest.raises(UserError, match="expected a folder, got ','"):
+        mixture.find_parts(",")
+
+
 def test_a_folder_that_comes_twice_is_named(folders):
     with pytest.raises(UserError, match=f"expected each folder once, got {folders[0]}"):
         mixture.find_parts(f"{folders[0]},{folders[1]},{folders[0]}/")

@@ -10,7 +10,7 @@ from sfmlearner_tf.data.formatted import Example, read_split
 from sfmlearner_tf.errors import UserError
 from sfmlearner_tf.options import split_list
 
-# Of all parts together, in a list; lists of more would not fit into memory.
+# Of the examples of one part: lists of more would not fit into memory.
 _MOST_TIMES = 1000
 
 
@@ -27,7 +27,7 @@ def find_parts(dataset_dir: str) -> list[Part]:
     A folder that has the whole text for its name is that folder.
 
     Raises:
-        UserError: a number of times that is not 1 to 1000, or a folder that is named twice.
+        UserError: no folder, a number of times that is not 1 to 1000, or a folder that is named twice.
     """
     if os.path.isdir(dataset_dir):
         return [Part(dataset_dir, 1)]
@@ -40,6 +40,8 @@ def find_parts(dataset_dir: str) -> list[Part]:
                 f"dataset_dir: expected a whole number from 1 to {_MOST_TIMES} after {folder}:, got {times!r}"
             )
         parts.append(Part(folder, int(times)))
+    if not parts:
+        raise UserError(f"dataset_dir: expected a folder, got {dataset_dir!r}")
     spaced = [part.folder for part in parts if len(part.folder.split()) > 1]
     if spaced and len(parts) > 1:
         raise UserError(f"dataset_dir: expected folders without spaces where they are several, got {spaced[0]!r}")
@@ -80,12 +82,14 @@ def read_mixture(dataset_dir: str, name: str) -> list[Example]:
 def describe(dataset_dir: str) -> list[str]:
     """A line for each of several parts: its examples, and how often they come in an epoch; none of a single one."""
     parts = find_parts(dataset_dir)
+    if len(parts) == 1 and parts[0].times == 1:
+        return []
     lines = []
     for part in parts:
         count = len(read_split(part.folder, "train"))
         often = "" if part.times == 1 else f", {part.times} times an epoch: {part.times * count:,}"
         lines.append(f"{part.folder}: {count:,} examples{often}")
-    return lines if len(parts) > 1 or parts[0].times > 1 else []
+    return lines
 
 
 def _lists_any(folder: str, name: str) -> bool:
