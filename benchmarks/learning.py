@@ -23,11 +23,13 @@ import numpy as np
 from absl import flags
 
 from kitti_eval import command
+from sfmlearner_tf.data.synthetic import KITTI_FOCAL_LENGTH
 from sfmlearner_tf.errors import UserError
 from sfmlearner_tf.tools import demo_world, held_out
 from sfmlearner_tf.watchdogs import READINGS
 
-COLUMNS = ("step", "abs_rel", "translation_error", "ate_5", "pixel_loss", "seconds", *READINGS, "alarms")
+# focal_error: of the learned focal lengths, |f / true f - 1|, over both axes and all examples.
+COLUMNS = ("step", "abs_rel", "translation_error", "ate_5", "focal_error", "pixel_loss", "seconds", *READINGS, "alarms")
 
 DOCS = Path(__file__).resolve().parents[1] / "docs"
 BASELINE = "mean"  # the CSV of the trivial predictors
@@ -39,6 +41,9 @@ _VARIANTS = flags.DEFINE_list("variants", ["release"], "What to train, see above
 _SEEDS = flags.DEFINE_list("seeds", ["1"], "Seeds of each variant.")
 _STEPS = flags.DEFINE_integer("steps", 4000, "Training steps.", lower_bound=1)
 _EVAL_FREQ = flags.DEFINE_integer("eval_freq", 500, "Steps between two evaluations.", lower_bound=1)
+_FOCAL_LENGTH = flags.DEFINE_float(
+    "focal_length", KITTI_FOCAL_LENGTH, "Of the world's camera, in widths of the image; another needs its own folders."
+)
 _THREADS = flags.DEFINE_integer("threads", 0, "Threads of each operation; 0 takes all cores.", lower_bound=0)
 
 
@@ -122,7 +127,7 @@ def read_drives(folder: Path) -> list[Drive]:
     """The held-out drives; renders and prepares the world where that is not done yet."""
     from sfmlearner_tf.data.oxts import read_camera_poses
 
-    demo_world.make_world(folder)
+    demo_world.make_world(folder, focal_length=_FOCAL_LENGTH.value)
     _, drives = demo_world.split_drives(folder / "world" / "kitti_raw")
     return [Drive(held_out.read_triplets(drive), read_camera_poses(str(drive.parent), drive.name)) for drive in drives]
 
@@ -132,7 +137,12 @@ def train(config: Any, drives: list[Drive]) -> Iterator[tuple[float, ...]]:
     from sfmlearner_tf.trainer import Trainer
 
     trainer = Trainer(config)
-    yield (0, *evaluate(trainer.learner, drives), *[float("nan")] * (2 + len(READINGS)), 0)
+    camera = demo_world.read_intrinsics(Path(config.dataset_dir).parent / "world" / "kitti_raw")
+
+    def camera_error() -> float:
+        return compute_focal_error(trainer.learner, drives, camera) if config.learn_intrinsics else float("nan")
+
+    yield (0, *evaluate(trainer.learner, drives), camera_error(), *[float("nan")] * (2 + len(READINGS)), 0)
     pixel_losses, looks, started = [], [], time.time()
     for step in trainer.steps():
         pixel_losses.append(float(step.losses["pixel"]))
@@ -140,7 +150,8 @@ def train(config: Any, drives: list[Drive]) -> Iterator[tuple[float, ...]]:
         if step.number % _EVAL_FREQ.value == 0 or step.number == _STEPS.value:
             medians = [float(np.median([look[name] for look in looks])) for name in READINGS]
             photometric, seconds = float(np.mean(pixel_losses)), time.time() - started
-            row = (step.number, *evaluate(trainer.learner, drives), photometric, seconds, *medians, trainer.alarms)
+            errors = evaluate(trainer.learner, drives)
+            row = (step.number, *errors, camera_error(), photometric, seconds, *medians, trainer.alarms)
             print(", ".join(f"{name} {value:.4g}" for name, value in zip(COLUMNS, row)), flush=True)
             yield row
             pixel_losses, looks = [], []
@@ -160,6 +171,16 @@ def evaluate(learner: Any, drives: list[Drive], batch_size: int = 8) -> tuple[fl
         errors.append(held_out.compute_errors(drive.triplets, depths, motions[:, :, :3, 3]))
         ates.append(compute_ate_5(drive.poses, motions[:, 1]))
     return (*np.mean(errors, axis=0), float(np.mean(ates)))
+
+
+def compute_focal_error(learner: Any, drives: list[Drive], camera: np.ndarray) -> float:
+    """The mean relative error of the learned focal lengths; `camera`: the true matrix [3, 3]."""
+    found = []
+    for triplet in (triplet for drive in drives for triplet in drive.triplets):
+        outputs = learner.forward(triplet.target[None], triplet.sources[None], np.eye(3, dtype=np.float32)[None])
+        found.append(outputs["intrinsics"].numpy()[0])
+    focal = np.array(found)[:, [0, 1], [0, 1]]
+    return float(np.abs(focal / camera[[0, 1], [0, 1]] - 1).mean())
 
 
 def predict_motion(learner: Any, middle: np.ndarray, others: np.ndarray) -> np.ndarray:

@@ -9,12 +9,19 @@ from pathlib import Path
 
 import numpy as np
 
+from sfmlearner_tf.data.synthetic import KITTI_FOCAL_LENGTH
 from sfmlearner_tf.errors import UserError
 
 HEIGHT, WIDTH = 64, 208
 
 
-def make_world(folder: Path, train_scenes: int = 24, test_scenes: int = 4, frames_per_scene: int = 50) -> None:
+def make_world(
+    folder: Path,
+    train_scenes: int = 24,
+    test_scenes: int = 4,
+    frames_per_scene: int = 50,
+    focal_length: float = KITTI_FOCAL_LENGTH,
+) -> None:
     """Renders the world to `folder`/world and prepares it for training in `folder`/formatted."""
     call(
         "sfmlearner_tf.tools.make_synthetic_kitti",
@@ -22,6 +29,7 @@ def make_world(folder: Path, train_scenes: int = 24, test_scenes: int = 4, frame
         f"--num_train_scenes={train_scenes}",
         f"--num_test_scenes={test_scenes}",
         f"--frames_per_scene={frames_per_scene}",
+        f"--focal_length={focal_length}",
         f"--img_height={HEIGHT}",
         f"--img_width={WIDTH}",
         "--layouts=raw",
