@@ -25,7 +25,7 @@ _STEPS = [
     ["--precision=bfloat16", "--steps=12"],
     ["--precision=float32", "--jit_compile"],
 ]
-_GPU_STEPS = [["--precision=float16"], ["--precision=bfloat16", "--jit_compile"]]
+_GPU_STEPS = [["--precision=tensorfloat32"], ["--precision=float16"], ["--precision=bfloat16", "--jit_compile"]]
 PARTS = {
     "core": [["core.py"]],
     "step": [["train_step.py", "--row", *options] for options in _STEPS],

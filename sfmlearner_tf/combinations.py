@@ -26,7 +26,7 @@ def check_combinations(config: TrainConfig) -> None:
     if config.sampler == "addons" and config.jit_compile:
         raise ValueError("sampler must be 'native' with jit_compile, got 'addons': XLA cannot compile it")
     # The last strided convolution then sees one pixel, and on a CPU oneDNN leaves its gradient in bfloat16 unwritten.
-    if config.precision != "float32" and max(config.img_height, config.img_width) <= _SMALLEST_IN_HALF:
+    if config.dtype_policy != "float32" and max(config.img_height, config.img_width) <= _SMALLEST_IN_HALF:
         size = f"{_SMALLEST_IN_HALF}x{_SMALLEST_IN_HALF}"
         raise ValueError(f"precision must be float32 for images of at most {size} pixels, got {config.precision!r}")
     if 0 < config.initial_disp <= config.min_disp:

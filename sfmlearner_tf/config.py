@@ -90,7 +90,7 @@ class TrainConfig(
     @property
     def dtype_policy(self) -> str:
         """Keras's name of the precision of the networks."""
-        return "float32" if self.precision == "float32" else f"mixed_{self.precision}"
+        return "float32" if self.precision in ("float32", "tensorfloat32") else f"mixed_{self.precision}"
 
     @property
     def lr_decay_step(self) -> int | None:

@@ -14,13 +14,15 @@ import tensorflow as tf
 from sfmlearner_tf.config import TrainConfig
 
 
-def allow_memory_growth() -> None:
-    """Takes a GPU's memory as it is needed, as the release does, so that evaluation runs beside training on one GPU.
+def set_up_gpus() -> None:
+    """What every command asks of GPUs, before anything is computed.
 
-    Has to be called before anything is computed.
+    Their memory is taken as it is needed, as the release does, so that evaluation runs beside training on one GPU. They
+    compute in float32, as the release did; TensorFlow by itself would take TensorFloat-32, of 10 bits, where there is.
     """
     for gpu in tf.config.list_physical_devices("GPU"):
         tf.config.experimental.set_memory_growth(gpu, True)
+    tf.config.experimental.enable_tensor_float_32_execution(False)
 
 
 def return_freed_memory() -> None:

@@ -123,8 +123,9 @@ class RunOptions:
         choices=("none", "mirrored", "multi_worker"),
     )  # fmt: skip
     precision: str = _run(
-        "float32", "Precision in which the networks compute; outputs, losses and weights stay float32. float16 scales "
-        "the loss.", choices=("float32", "bfloat16", "float16"),
+        "float32", "Precision in which the networks compute; outputs, losses and weights stay float32. tensorfloat32 "
+        "has 10 bits in convolutions on GPUs that know it, else is float32. float16 scales the loss.",
+        choices=("float32", "tensorfloat32", "bfloat16", "float16"),
     )  # fmt: skip
     seed: int = _run(8964, "Decides initial weights, order of the data and augmentation.", at_least=0, at_most=_MAX_INT)
     max_to_keep: int = _run(10, "Number of model-<step> that are kept; the oldest is deleted first.", at_least=1)

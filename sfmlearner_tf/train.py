@@ -58,10 +58,10 @@ def main() -> None:
     # Only now: --help and a wrong flag need not wait for TensorFlow.
     import tensorflow as tf
 
-    from sfmlearner_tf.device import allow_memory_growth
+    from sfmlearner_tf.device import set_up_gpus
     from sfmlearner_tf.trainer import Trainer
 
-    allow_memory_growth()
+    set_up_gpus()
     try:
         Trainer(config).run()
     except tf.errors.ResourceExhaustedError:

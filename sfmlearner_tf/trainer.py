@@ -43,6 +43,7 @@ class Trainer:
         self.config = config
         if config.deterministic:
             tf.config.experimental.enable_op_determinism()
+        tf.config.experimental.enable_tensor_float_32_execution(config.precision == "tensorfloat32")
         if not config.dataset_dir:
             raise UserError("dataset_dir is required: the folder with train.txt that prepare_train_data wrote")
         _check_intrinsics(config)

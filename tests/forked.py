@@ -110,7 +110,7 @@ def allow():
     tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
     print("asked for")
 
-device.allow_memory_growth = allow
+device.set_up_gpus = allow
 {tool}.cli()
 """
 

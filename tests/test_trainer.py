@@ -8,7 +8,7 @@ import pytest
 import tensorflow as tf
 
 from formatted_data import write_formatted_data
-from sfmlearner_tf import TrainConfig
+from sfmlearner_tf import TrainConfig, device
 from sfmlearner_tf.errors import UserError
 from sfmlearner_tf.trainer import Trainer
 
@@ -68,6 +68,17 @@ def test_the_start_says_what_it_computes_on(dataset_dir, tmp_path, capsys):
     assert f"TensorFlow {tf.__version__}, Keras {keras.__version__}\n" in printed
     assert ("device: CPU" in printed) == (not tf.config.list_physical_devices("GPU"))
     assert "precision: float32, XLA: off\n" in printed
+
+
+@pytest.mark.usefixtures("small_depth_network")
+def test_float32_is_float32_on_gpus_too(dataset_dir, tmp_path):
+    """TensorFlow by itself lets them take TensorFloat-32."""
+    for precision, expected in (("tensorfloat32", True), ("float32", False)):
+        trainer(dataset_dir, tmp_path / precision, precision=precision)
+        assert tf.config.experimental.tensor_float_32_execution_enabled() == expected
+    tf.config.experimental.enable_tensor_float_32_execution(True)
+    device.set_up_gpus()
+    assert not tf.config.experimental.tensor_float_32_execution_enabled()
 
 
 @pytest.mark.usefixtures("small_depth_network")

@@ -90,9 +90,9 @@ def main() -> None:
     size = find_image_size(_CKPT_FILE.value, _IMG_HEIGHT.value, _IMG_WIDTH.value)
     # Imported late: TensorFlow takes seconds to load, and wrong flags should fail at once.
     from sfmlearner_tf import export, export_check
-    from sfmlearner_tf.device import allow_memory_growth
+    from sfmlearner_tf.device import set_up_gpus
 
-    allow_memory_growth()
+    set_up_gpus()
     networks = export.load_exportable(_CKPT_FILE.value, *size, _SEQ_LENGTH.value)
     calibration = read_inputs(pictures, networks) if pictures else None
     writers = list_writers(calibration)

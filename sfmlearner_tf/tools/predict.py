@@ -184,9 +184,9 @@ def _make_output_dir() -> None:
 
 def _load_networks(needs_depth: bool) -> tuple[DepthPredictor | None, PosePredictor | None]:
     """The networks; None for one that is not needed."""
-    from sfmlearner_tf.device import allow_memory_growth
+    from sfmlearner_tf.device import set_up_gpus
 
-    allow_memory_growth()
+    set_up_gpus()
     load, path = (load_checkpoint, FLAGS.ckpt_file) if FLAGS.ckpt_file else (load_saved_model, FLAGS.saved_model)
     return load(path, FLAGS.img_height, FLAGS.img_width, FLAGS.seq_length, depth=needs_depth, pose=FLAGS.poses)
 

@@ -53,10 +53,10 @@ def main() -> None:
         raise UserError(f"--dataset_dir={_DATASET_DIR.value}: expected {len(paths)} test images, found none")
     size = find_image_size(_CKPT_FILE.value, _IMG_HEIGHT.value, _IMG_WIDTH.value)
     # Imported late: TensorFlow takes seconds to load, and wrong flags should fail at once.
-    from sfmlearner_tf.device import allow_memory_growth
+    from sfmlearner_tf.device import set_up_gpus
     from sfmlearner_tf.prediction import load_depth_predictor, predict_depths, write_stack
 
-    allow_memory_growth()
+    set_up_gpus()
     predictor = load_depth_predictor(_CKPT_FILE.value, *size)
     found = predict_depths(predictor, there, _BATCH_SIZE.value)
     depths = (next(found) if path else np.full(size, SKIPPED, np.float32) for path in paths)
