@@ -229,6 +229,16 @@ def test_filtered_pattern_is_the_gaussian_mean_of_the_pattern():
             np.testing.assert_allclose(value[0], (samples * weights.ravel()).sum(), atol=1e-4)
 
 
+def test_pattern_of_a_face_seen_along_itself_stays_bounded():
+    """There float32 rounds the filter's exponent of a wave along the face's edge, truly 0, to far above 0."""
+    waves = make_waves(np.random.default_rng(1))
+    turned = (waves.vectors[:, ::-1] * [-1, 1] * 1e4).astype(np.float32)
+    point = np.zeros(len(turned), np.float32)
+    with np.errstate(all="raise", under="ignore"):
+        found = pattern_and_tint(waves, point, point, moments(*turned.T, point, point))
+    assert (np.abs(found) <= np.abs(waves.amplitudes).sum(axis=0)[:, None]).all()
+
+
 def test_sky_is_a_soft_gradient_without_depth(scene):
     empty = scene._replace(faces=Faces(*(column[:1] for column in scene.faces)))
     image, depth_m = render(empty, level_pose(), CAMERA, HEIGHT, WIDTH)

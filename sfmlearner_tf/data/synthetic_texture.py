@@ -58,6 +58,8 @@ def pattern_and_tint(waves: Waves, p: np.ndarray, q: np.ndarray, moments: np.nda
         np.multiply(moments[0], x * x, out=damping)
         damping += np.multiply(moments[1], x * y, out=term)
         damping += np.multiply(moments[2], y * y, out=term)
+        # Never above 0, but by rounding where a face is seen along itself and its terms are huge.
+        np.minimum(damping, 0, out=damping)
         np.sin(phase, out=phase)
         phase *= np.exp(damping, out=damping)
         pattern += np.multiply(phase, fine, out=term)
