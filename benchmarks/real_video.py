@@ -44,14 +44,19 @@ _CKPT_FILES = flags.DEFINE_list("ckpt_files", [], "Checkpoints with both network
 
 
 def main() -> None:
-    truth = load_truth(Path(_DATA_DIR.value), Path(_OUTPUT_DIR.value) / "truth.npz")
+    measure(Path(_DATA_DIR.value), Path(_OUTPUT_DIR.value), _CKPT_FILES.value)
+
+
+def measure(data: Path, folder: Path, ckpt_files: list[str]) -> None:
+    """Prints the table; `folder`: where the truth is kept."""
+    truth = load_truth(data, folder / "truth.npz")
     print("| predictor | Abs Rel, odometry 01 | 06 | both | drive 0052 | 5-frame ATE, m, 01 | 06 |")
     print("| --- | --- | --- | --- | --- | --- | --- |")
     plane = make_ground_plane(truth["focal_01"][1], truth["centre_01"][1])
     for name, depth in (("constant", np.ones((HEIGHT, WIDTH))), ("plane", plane), ("mean", truth["mean_depth"])):
         errors = evaluate_depths(truth, lambda images, depth=depth: [depth] * len(images))
         print_row(f"{name} depth", errors, [evaluate_mean_motion(truth, each) for each in SEQUENCES])
-    for ckpt_file in _CKPT_FILES.value:
+    for ckpt_file in ckpt_files:
         print_row(ckpt_file, *evaluate_checkpoint(truth, ckpt_file))
 
 

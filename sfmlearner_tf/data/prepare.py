@@ -13,9 +13,10 @@ import hashlib
 import json
 import os
 import reprlib
-from collections import deque
+from collections import defaultdict, deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import groupby
 from typing import Any, NamedTuple
 
 from tqdm import tqdm
@@ -57,9 +58,9 @@ class Recipe:
 
 
 class Part(NamedTuple):
-    """A stretch of one sequence; `follows` if it continues the part before it."""
+    """A stretch of one sequence, `follows` if it continues the part before it; or all sequences of one video."""
 
-    sequence: FrameSequence
+    sequences: list[FrameSequence]
     follows: bool
 
 
@@ -118,6 +119,8 @@ def read_options(dump_root: str) -> dict[str, Any]:
         "split_at_gaps": not found.get("allow_gaps"),
         "masks": None,
         "speeds": None,
+        "min_flow_px": None,
+        "max_flow_px": None,
     }
     return {**defaults, **found}
 
@@ -176,33 +179,43 @@ def make_examples(sequences: list[FrameSequence], recipe: Recipe, num_threads: i
             if part.follows:
                 across = [*last, *made.first]
                 for start in range(len(across) - recipe.seq_length + 1):
-                    yield from _make_example(across[start : start + recipe.seq_length], part.sequence, recipe)
+                    yield from _make_example(across[start : start + recipe.seq_length], part.sequences[0], recipe)
             last = made.last
-            progress.update(len(part.sequence.frames))
+            progress.update(sum(len(sequence.frames) for sequence in part.sequences))
 
 
 def _parts(sequences: Iterable[FrameSequence], seq_length: int) -> Iterator[Part]:
-    for sequence in sequences:
-        length = len(sequence.frames)
-        # A video can only be read from its beginning, so it stays whole.
-        count = 1 if sequence.is_video else max(1, length // max(PART_LENGTH, seq_length))
-        for index in range(count):
-            frames = sequence.frames[length * index // count : length * (index + 1) // count]
-            yield Part(replace(sequence, frames=frames), follows=index > 0)
+    # A video can only be read from its beginning, so it is read once for all of its sequences.
+    for video, group in groupby(sequences, lambda sequence: sequence.is_video and sequence.frames[0].path):
+        if video:
+            yield Part(list(group), follows=False)
+            continue
+        for sequence in group:
+            length = len(sequence.frames)
+            count = max(1, length // max(PART_LENGTH, seq_length))
+            for index in range(count):
+                frames = sequence.frames[length * index // count : length * (index + 1) // count]
+                yield Part([replace(sequence, frames=frames)], follows=index > 0)
 
 
 def _make_part(part: Part, recipe: Recipe) -> Made:
     reach = recipe.seq_length - 1
     first: list[LoadedFrame | None] = []
-    window: deque[LoadedFrame | None] = deque(maxlen=recipe.seq_length)
+    windows: list[deque[LoadedFrame | None]] = [deque(maxlen=recipe.seq_length) for _ in part.sequences]
+    members = defaultdict(list)
+    for number, sequence in enumerate(part.sequences):
+        for frame in sequence.frames:
+            members[frame].append(number)
+    frames = sorted(members, key=lambda frame: frame.video_index or 0)
     notes: list[Note] = []
-    for frame in load_frames(part.sequence.frames, recipe.geometry, notes, recipe.masks):
+    for frame, loaded in zip(frames, load_frames(tuple(frames), recipe.geometry, notes, recipe.masks)):
         if len(first) < reach:
-            first.append(frame)
-        window.append(frame)
-        if len(window) == recipe.seq_length:
-            notes += _make_example(list(window), part.sequence, recipe)
-    return Made(first, list(window)[-reach:], notes)
+            first.append(loaded)
+        for number in members[frame]:
+            windows[number].append(loaded)
+            if len(windows[number]) == recipe.seq_length:
+                notes += _make_example(list(windows[number]), part.sequences[number], recipe)
+    return Made(first, list(windows[0])[-reach:], notes)
 
 
 def _make_example(window: list[LoadedFrame | None], sequence: FrameSequence, recipe: Recipe) -> list[Note]:

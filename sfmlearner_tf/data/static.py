@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import functools
 import math
 import os
-from typing import Callable
+from collections.abc import Callable
+from types import ModuleType
 
 import numpy as np
 
@@ -34,7 +34,7 @@ def find_static(sequence: FrameSequence, max_speed: float, max_flow: float) -> t
     motions, limit = [_speed(frame) for frame in sequence.frames], max_speed
     unknown = motions.count(None)
     if unknown == len(motions):
-        motions, limit = _flows(sequence, notes), max_flow
+        motions, limit = measure_flows(sequence, notes, _mean_flow), max_flow
     elif unknown:
         notes.append(Note("frames without a speed in oxts, kept", f"{sequence.folder}: {unknown} of {len(motions)}"))
     static = [frame for frame, motion in zip(sequence.frames, motions) if motion is not None and motion < limit]
@@ -52,12 +52,16 @@ def _speed(frame: Frame) -> float | None:
         return None
 
 
-def _flows(sequence: FrameSequence, notes: list[Note]) -> list[float | None]:
-    """Mean length of the optical flow from each frame to the next, pixels at REPORTED_WIDTH; None if either is damaged.
+def measure_flows(
+    sequence: FrameSequence, notes: list[Note], measure: Callable[[np.ndarray, np.ndarray], float]
+) -> list[float | None]:
+    """How the picture moves from each frame to the next, pixels at REPORTED_WIDTH; None if either is damaged.
 
     The last frame gets the flow from the frame before it.
+
+    Args:
+        measure: of two grey images [H, W] in [0, 1], of FLOW_GEOMETRY, in their pixels.
     """
-    flow = _optical_flow()
     scale = REPORTED_WIDTH / FLOW_GEOMETRY.width
     flows: list[float | None] = []
     before = None
@@ -65,19 +69,23 @@ def _flows(sequence: FrameSequence, notes: list[Note]) -> list[float | None]:
         grey = None if frame is None else np.asarray(frame.image.convert("L"), np.float32) / 255
         if position > 0:
             both = before is not None and grey is not None
-            flows.append(float(np.hypot(*flow(before, grey)).mean()) * scale if both else None)
+            flows.append(measure(before, grey) * scale if both else None)
         before = grey
     return [*flows, flows[-1] if flows else None]
 
 
-def _optical_flow() -> Callable[..., np.ndarray]:
-    """A function from two grey images [H, W] in [0, 1] to the flow [2, H, W] in pixels."""
+def load_registration() -> ModuleType:
+    """scikit-image's optical flow. Raises UserError where it is not installed."""
     try:
-        from skimage.registration import optical_flow_tvl1
+        from skimage import registration
     except ImportError:
         raise UserError(
-            "optical flow, for recordings without oxts: expected the package scikit-image, found none "
-            "(pip install 'sfmlearner_tf[static]')"
+            "optical flow: expected the package scikit-image, found none (pip install 'sfmlearner_tf[static]')"
         ) from None
-    # Few iterations: only the mean over the image matters.
-    return functools.partial(optical_flow_tvl1, num_warp=3, num_iter=8)
+    return registration
+
+
+def _mean_flow(before: np.ndarray, after: np.ndarray) -> float:
+    # Few iterations: whether there is motion is asked, not how much.
+    flow = load_registration().optical_flow_tvl1(before, after, num_warp=3, num_iter=8)
+    return float(np.hypot(*flow).mean())

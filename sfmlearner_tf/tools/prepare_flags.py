@@ -50,6 +50,7 @@ def check_flags() -> None:
     if FLAGS.tracked_masks and not FLAGS.masks_dir:
         raise UserError("--tracked_masks: expected --masks_dir, found none")
     _check_speed_flags()
+    _check_flow_flags()
     _check_calibration_flags()
 
 
@@ -73,10 +74,24 @@ def _check_calibration_flags() -> None:
             expected = f"one of --{', --'.join(INTRINSICS_FLAGS)}"
             found = " and ".join(f"--{name}" for name in given) or "none"
             raise UserError(f"--dataset_name={FLAGS.dataset_name}: expected {expected}, found {found}")
-    elif given or FLAGS.crop or FLAGS.frame_step != 1:
-        name = [*given, "crop" if FLAGS.crop else "frame_step"][0]
+    elif given or FLAGS.crop or FLAGS.frame_step != 1 or chooses_by_flow():
+        others = {"crop": FLAGS.crop, "frame_step": FLAGS.frame_step != 1, "min_flow_px": FLAGS.min_flow_px is not None}
+        name = [*given, *(other for other, is_given in others.items() if is_given), "max_flow_px"][0]
         expected = " or ".join(f"--dataset_name={own}" for own in OWN_DATASETS)
         raise UserError(f"--{name}: expected {expected}, found --dataset_name={FLAGS.dataset_name}")
+
+
+def _check_flow_flags() -> None:
+    least, most = FLAGS.min_flow_px, FLAGS.max_flow_px
+    if least is not None and most is not None and most < least:
+        raise UserError(f"--max_flow_px: expected at least --min_flow_px={least:g}, found {most:g}")
+    if chooses_by_flow() and FLAGS.frame_step != 1:
+        raise UserError("expected at most one of --frame_step and --min_flow_px or --max_flow_px, found both")
+
+
+def chooses_by_flow() -> bool:
+    """Whether the step between frames follows from how the picture moves."""
+    return FLAGS.min_flow_px is not None or FLAGS.max_flow_px is not None
 
 
 def find_geometry() -> Geometry:
@@ -124,7 +139,7 @@ def find_share() -> tuple[int, int]:
 def fixed_options() -> dict[str, Any]:
     """The options that must not change between runs into one folder; files count by their content."""
     names = ["dataset_name", "seq_length", "img_height", "img_width", "keep_static_frames", "allow_gaps"]
-    names += ["intrinsics", "horizontal_fov_deg", "frame_step", "crop", "jpeg_quality"]
+    names += ["intrinsics", "horizontal_fov_deg", "frame_step", "min_flow_px", "max_flow_px", "crop", "jpeg_quality"]
     options = {name: getattr(FLAGS, name) for name in names}
     options["masks"] = ("tracked" if FLAGS.tracked_masks else "matched") if FLAGS.masks_dir else None
     for name in ("static_frames_file", "calibration_file", "speeds"):
