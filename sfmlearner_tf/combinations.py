@@ -10,6 +10,7 @@ if TYPE_CHECKING:
 _SMALLEST_IN_HALF = 64
 # What options say nothing without others.
 _NEEDED = {
+    "centred": "learn_intrinsics",
     "edge_weight": "edges",
     "focal_ratio": "learn_intrinsics",
     "object_masks": "motion_field",

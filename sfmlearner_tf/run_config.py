@@ -28,6 +28,7 @@ _ARCHITECTURE = (
     "target_frame",
     "learn_intrinsics",
     "focal_ratio",
+    "centred",
     "motion_field",
     "object_motion",
     "min_disp",

@@ -80,6 +80,23 @@ def test_a_known_ratio_of_the_focal_lengths_is_held(make, tmp_path):
     assert load_pose_network(path).for_inference().focal_ratio == 1.25
 
 
+@pytest.mark.parametrize("make", [PoseExpNet, PairNet])
+def test_a_camera_that_is_known_to_be_centred_is(make, tmp_path):
+    frames = frames_of(make_batch())
+    free, centred = (stir(make(2, learn_intrinsics=True, centred=known)) for known in (False, True))
+    camera, found = (network(*frames).intrinsics[0].numpy() for network in (free, centred))
+    height, width = frames[0].shape[1:3]
+    np.testing.assert_array_equal(found[:, :2, 2], [[width / 2, height / 2]] * 2)
+    assert np.abs(camera[:, :2, 2] - found[:, :2, 2]).min() > 1e-3
+    found[:, :2, 2] = camera[:, :2, 2]
+    np.testing.assert_array_equal(found, camera)
+    name = {PoseExpNet: "posenet", PairNet: "pairnet"}[make]
+    learner = SfMLearner(TrainConfig(**OPTIONS, centred=True, pose_network=name))
+    run_config.write(learner.config, str(tmp_path))
+    path = learner.save(str(tmp_path))
+    assert load_pose_network(path).centred and load_pose_network(path).for_inference().centred
+
+
 def test_the_camera_is_the_mean_over_pairs_and_orders():
     batch, network = make_batch(), stir(PairNet(2, both_orders=True, learn_intrinsics=True))
     single = PairNet(1, learn_intrinsics=True)

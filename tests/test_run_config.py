@@ -33,7 +33,7 @@ def changed(name):
         "anchor_checkpoint_file": {"anchor_weight": 0.5},
         "encoder_weights": {"depth_network": "resnet50"},
         "val_files": {"val_kitti_dir": "kitti"},
-        "focal_ratio": {"learn_intrinsics": True},
+        **{key: {"learn_intrinsics": True} for key in ("focal_ratio", "centred")},
         "edge_weight": {"edges": True},
         **{key: {"motion_field": True, "pose_network": "pairnet"} for key in moves},
         **{key: {"object_motion": True} for key in ("max_objects", "object_size_weight")},
@@ -133,7 +133,7 @@ def test_a_folder_in_place_of_the_file_is_told(tmp_path):
 ARCHITECTURE = {
     "seq_length", "num_scales", "min_disp", "depth_network", "depth_norm", "pose_network", "learn_intrinsics",
     "depth_parametrization", "target_frame",
-    "focal_ratio", "motion_field", "object_motion", "edges",
+    "focal_ratio", "centred", "motion_field", "object_motion", "edges",
 }  # fmt: skip
 OTHER = {
     "learning_rate", "beta1", "smooth_weight", "explain_reg_weight", "batch_size", "img_height", "img_width",

@@ -28,7 +28,7 @@ class PairNetwork(PoseNetwork):
         both_orders: whether to predict the motion from each source to the target, too.
         motion_field: whether to predict the motion of what moves by itself, see `MotionFieldDecoder`.
         num_sources, seed, name: see `PoseNetwork`.
-        kwargs: `learn_intrinsics` and `focal_ratio`, see there, and Keras's own.
+        kwargs: `learn_intrinsics`, `focal_ratio` and `centred`, see there, and Keras's own.
     """
 
     def __init__(

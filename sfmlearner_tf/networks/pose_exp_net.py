@@ -31,7 +31,7 @@ class PoseExpNet(PoseNetwork):
         predict_masks: whether to predict explainability masks.
         seed: decides the initial weights.
         name: the release's variable scope.
-        kwargs: `learn_intrinsics` and `focal_ratio`, see `PoseNetwork`, and Keras's own, such as
+        kwargs: `learn_intrinsics`, `focal_ratio` and `centred`, see `PoseNetwork`, and Keras's own, such as
             `dtype="mixed_bfloat16"`.
 
     Raises:

@@ -30,6 +30,7 @@ class PoseNetwork(Network):
         name: the variable scope.
         learn_intrinsics: whether to predict the camera's intrinsics, too.
         focal_ratio: fy over fx of what is predicted; 0 predicts both.
+        centred: whether the principal point is the middle of the frame, in place of predicted.
         target_frame: which frame in time the target is: "middle" or "last".
         kwargs: Keras's own, such as `dtype="mixed_bfloat16"`.
 
@@ -44,6 +45,7 @@ class PoseNetwork(Network):
         name: str,
         learn_intrinsics: bool = False,
         focal_ratio: float = 0.0,
+        centred: bool = False,
         target_frame: str = "middle",
         **kwargs: Any,
     ) -> None:
@@ -53,6 +55,7 @@ class PoseNetwork(Network):
         self.num_sources = num_sources
         self.learn_intrinsics = learn_intrinsics
         self.focal_ratio = focal_ratio
+        self.centred = centred
         self.target_frame = target_frame
 
     @property
@@ -75,6 +78,8 @@ class PoseNetwork(Network):
         centre_x, centre_y = tf.unstack(raw[:, 2:] + 0.5, axis=1)
         if self.focal_ratio:
             focal_y = self.focal_ratio * focal_x
+        if self.centred:
+            centre_x = centre_y = tf.fill(tf.shape(focal_x), 0.5)
         zero, one = tf.zeros_like(focal_x), tf.ones_like(focal_x)
         entries = [focal_x, zero, width * centre_x, zero, focal_y, height * centre_y, zero, zero, one]
         return tf.reshape(tf.stack(entries, axis=1), [-1, 3, 3])
@@ -85,6 +90,7 @@ class PoseNetwork(Network):
             "num_sources": self.num_sources,
             "learn_intrinsics": self.learn_intrinsics,
             "focal_ratio": self.focal_ratio,
+            "centred": self.centred,
             "target_frame": self.target_frame,
         }
 
@@ -95,6 +101,7 @@ class PoseNetwork(Network):
             seed=config.seed,
             learn_intrinsics=config.learn_intrinsics,
             focal_ratio=config.focal_ratio,
+            centred=config.centred,
             target_frame=config.target_frame,
             dtype=config.dtype_policy,
             **cls.options_of_run(config),
@@ -111,5 +118,6 @@ class PoseNetwork(Network):
         return {
             "learn_intrinsics": f"pose_exp_net/{_INTRINSICS_HEAD}/weights" in checkpoint.list_shapes(path),
             "focal_ratio": config.focal_ratio if config else 0.0,
+            "centred": config.centred if config else False,
             "target_frame": config.target_frame if config else "middle",
         }
