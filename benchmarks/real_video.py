@@ -1,6 +1,6 @@
 """Measures depth and motion on real frames that no training has seen.
 
-    python benchmarks/real_video.py --data_dir=data --output_dir=real --ckpt_files=first/model.latest,second/model.latest
+    python benchmarks/real_video.py --data_dir=data --output_dir=real --ckpt_files=one/model.latest,other/model.latest
 
 --data_dir holds real_video (pieces of KITTI odometry 01 and 06, frames 0 to 50 of both grey cameras, at 128x416;
 stereo_pairs: frames 36 to 50 at full size), kitti_odometry/poses and kitti_raw with drive 2011_09_26_drive_0052.
@@ -13,6 +13,7 @@ Computes the truth once, with OpenCV, and keeps it in --output_dir/truth.npz; th
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -54,10 +55,15 @@ def measure(data: Path, folder: Path, ckpt_files: list[str]) -> None:
     print("| --- | --- | --- | --- | --- | --- | --- |")
     plane = make_ground_plane(truth["focal_01"][1], truth["centre_01"][1])
     for name, depth in (("constant", np.ones((HEIGHT, WIDTH))), ("plane", plane), ("mean", truth["mean_depth"])):
-        errors = evaluate_depths(truth, lambda images, depth=depth: [depth] * len(images))
+        errors = evaluate_depths(truth, functools.partial(repeat, depth))
         print_row(f"{name} depth", errors, [evaluate_mean_motion(truth, each) for each in SEQUENCES])
     for ckpt_file in ckpt_files:
         print_row(ckpt_file, *evaluate_checkpoint(truth, ckpt_file))
+
+
+def repeat(depth: np.ndarray, images: np.ndarray) -> list[np.ndarray]:
+    """The same depth for every image."""
+    return [depth] * len(images)
 
 
 def print_row(name: str, errors: dict[str, float], ates: list[float]) -> None:
@@ -133,7 +139,7 @@ def make_truth(data: Path) -> dict[str, np.ndarray]:
         images = [[_read(pairs / f"image_{side}" / f"{i:06d}.png") for side in (0, 1)] for i in TESTED]
         height, width = images[0][0].shape[:2]
         truth[f"depths_{sequence}"] = np.stack(
-            [depth_from_stereo(*pair, calibration[0, 0]).astype(np.float16) for pair in images]
+            [depth_from_stereo(left, right, calibration[0, 0]).astype(np.float16) for left, right in images]
         )
         truth[f"images_{sequence}"] = np.stack([_shrink(left) for left, _ in images])
         scale = np.array([WIDTH / width, HEIGHT / height])

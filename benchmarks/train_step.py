@@ -24,7 +24,9 @@ _STEPS = flags.DEFINE_integer("steps", 30, "Steps that are timed, after a warm-u
 _JIT_COMPILE = flags.DEFINE_bool("jit_compile", False, "Compile the training step with XLA.")
 _SAMPLER = flags.DEFINE_enum("sampler", "native", ["native", "addons"], "Sampling kernel of the warp.")
 _EXPLAIN = flags.DEFINE_float("explain_reg_weight", 0.0, "As in training; above 0 the masks are learned too.")
-_PRECISION = flags.DEFINE_enum("precision", "float32", ["float32", "tensorfloat32", "bfloat16", "float16"], "As in training.")
+_PRECISION = flags.DEFINE_enum(
+    "precision", "float32", ["float32", "tensorfloat32", "bfloat16", "float16"], "As in training."
+)
 _ROW = flags.DEFINE_bool("row", False, "Print a row of the table of benchmarks/bench.py instead.")
 _PROFILE = flags.DEFINE_bool("profile", False, "Print where the time goes.")
 

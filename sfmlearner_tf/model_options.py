@@ -57,8 +57,8 @@ class NetworkOptions:
         "prints for square pixels; 0 learns both.", at_least=0,
     )  # fmt: skip
     centred: bool = _networks(
-        False, "With learn_intrinsics, take the principal point to be the middle of the frame. A car that hardly pitches "
-        "does not show it."
+        False, "With learn_intrinsics, take the principal point to be the middle of the frame. A car that hardly "
+        "pitches does not show it."
     )  # fmt: skip
     motion_field: bool = _networks(
         False, "Let the pose network learn how things move by themselves: a translation at each pixel."

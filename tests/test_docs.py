@@ -1,12 +1,60 @@
 """What the documents name is there."""
 
 import re
+import shlex
+from dataclasses import fields
 from pathlib import Path
 
 import pytest
 
+from forked import run_forked
+from sfmlearner_tf import TrainConfig
+
 ROOT = Path(__file__).parents[1]
-DOCUMENTS = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").glob("*.md"))]
+DOCUMENTS = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").glob("*.md")), ROOT / "checkpoints/README.md"]
+# Of TensorBoard, saved_model_cli, sha256sum and Slurm.
+OTHERS_FLAGS = {"logdir", "dir", "tag_set", "signature_def", "nodes", "ntasks", "gpus", "requeue", "signal", "check"}
+
+
+def read_commands():
+    """Our commands that documents show, each as the document's name and what comes after `python`."""
+    found = []
+    for document in DOCUMENTS:
+        text = document.read_text().replace("\\\n", " ")
+        for line in re.findall(r"^ {4,}((?:python|sfmlearner-[a-z-]+) .+)$", text, re.MULTILINE):
+            program, *words = shlex.split(re.sub(r"<[^>]+>", "0", line), comments=True)  # <what the reader fills in>
+            if words[-1] == "...":
+                continue
+            if program != "python":
+                module = program.replace("sfmlearner-", "").replace("-", "_")
+                folder = "sfmlearner_tf" if module == "train" else "sfmlearner_tf/tools"
+                words = [f"{folder}/{module}.py", *words]
+            if words[0] != "-c":
+                found.append((document.name, *words))
+    return found
+
+
+@pytest.mark.parametrize("command", read_commands(), ids=" ".join)
+def test_commands_in_documents_are_accepted(command):
+    """The flags exist and their values are of the right kind; nothing is run."""
+    result = run_forked(*command[1:], "--only_check_args", cwd=ROOT)
+    assert (result.returncode, result.stderr) == (0, "")
+
+
+def test_there_are_commands():
+    assert len(read_commands()) > 20
+
+
+def test_flags_that_documents_name_exist():
+    folders = ("sfmlearner_tf", "kitti_eval", "benchmarks", "tests")
+    sources = [path.read_text() for folder in folders for path in (ROOT / folder).rglob("*.py")]
+    ours = {name for text in sources for name in re.findall(r"(?:DEFINE_\w+|add_argument)\(\s*\"(?:--)?(\w+)\"", text)}
+    ours |= {field.name for field in fields(TrainConfig)} | {"help", "helpfull", "flagfile", "preset"}
+    pattern = r"(?<![\w-])--([a-z_0-9]{3,})"
+    named = {(path.name, flag) for path in DOCUMENTS for flag in re.findall(pattern, path.read_text())}
+    assert len(named) > 100
+    unknown = {(name, flag) for name, flag in named if not {flag, flag.removeprefix("no")} & (ours | OTHERS_FLAGS)}
+    assert not unknown, sorted(unknown)
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)

@@ -94,7 +94,8 @@ def test_a_camera_that_is_known_to_be_centred_is(make, tmp_path):
     learner = SfMLearner(TrainConfig(**OPTIONS, centred=True, pose_network=name))
     run_config.write(learner.config, str(tmp_path))
     path = learner.save(str(tmp_path))
-    assert load_pose_network(path).centred and load_pose_network(path).for_inference().centred
+    assert load_pose_network(path).centred
+    assert load_pose_network(path).for_inference().centred
 
 
 def test_the_camera_is_the_mean_over_pairs_and_orders():

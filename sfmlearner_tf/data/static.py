@@ -68,8 +68,7 @@ def measure_flows(
     for position, frame in enumerate(load_frames(sequence.frames, FLOW_GEOMETRY, notes)):
         grey = None if frame is None else np.asarray(frame.image.convert("L"), np.float32) / 255
         if position > 0:
-            both = before is not None and grey is not None
-            flows.append(measure(before, grey) * scale if both else None)
+            flows.append(None if before is None or grey is None else measure(before, grey) * scale)
         before = grey
     return [*flows, flows[-1] if flows else None]
 

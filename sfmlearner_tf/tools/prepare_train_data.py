@@ -17,8 +17,8 @@ Missing data is reported and counted; the exit status is 1 if data that is there
 could not be written. A second run makes only the examples that are missing or incomplete. --shard=1/4 .. 4/4 divide the
 work; --merge then finishes it.
 
-Video that moves slowly teaches little: --min_flow_px takes neighbours that are far enough apart (needs scikit-image: pip
-install 'sfmlearner_tf[static]').
+Video that moves slowly teaches little: --min_flow_px takes neighbours that are far enough apart (needs scikit-image:
+pip install 'sfmlearner_tf[static]').
 
 KITTI's frames before and after static ones are neighbours, as in the 2017 release; --split_at_gaps parts them. Frames
 before and after a missing file are no neighbours; --allow_gaps joins them.
