@@ -77,7 +77,7 @@ def observe(config: Any, batch: Any, device: str) -> dict[str, Any]:
 
 
 def distance(found: np.ndarray, expected: np.ndarray) -> float:
-    return float(np.linalg.norm(found - expected) / max(np.linalg.norm(expected), 1e-12))
+    return float(np.linalg.norm(found - expected)) / max(float(np.linalg.norm(expected)), 1e-12)
 
 
 if __name__ == "__main__":
