@@ -67,13 +67,13 @@ def train(
 
     random, started, losses = np.random.RandomState(seed), time.time(), []
     nothing = [float("nan")] * (len(READINGS) + 1)  # no watchdog looks
-    yield 0, learning.evaluate(learner, drives)[0], *[float("nan")] * 4, *nothing
+    yield 0, learning.evaluate(learner, drives)[0], *[float("nan")] * 5, *nothing
     for step in tqdm(range(1, steps + 1), unit="step", disable=None):
         losses.append(float(step_on(*draw_batch(random, triplets, config.batch_size))))
         if step % flags.FLAGS.eval_freq == 0 or step == steps:
             abs_rel, loss = learning.evaluate(learner, drives)[0], float(np.mean(losses))
             print(f"step {step}, abs_rel {abs_rel:.4g}, loss {loss:.4g}", flush=True)
-            yield step, abs_rel, *[float("nan")] * 2, loss, time.time() - started, *nothing
+            yield step, abs_rel, *[float("nan")] * 3, loss, time.time() - started, *nothing
             losses = []
 
 
