@@ -15,7 +15,7 @@ from tqdm import tqdm
 from kitti_eval.locks import lock_folder
 from sfmlearner_tf import checkpoint, device, distribution, resuming, run_config
 from sfmlearner_tf.batch import Batch
-from sfmlearner_tf.checkpoint_folder import CheckpointFolder
+from sfmlearner_tf.checkpoint_folder import BEST, LATEST, CheckpointFolder
 from sfmlearner_tf.config import TrainConfig
 from sfmlearner_tf.data import mixture
 from sfmlearner_tf.data.augmentation import Share
@@ -85,6 +85,7 @@ class Trainer:
             self._say("stopped; continue_train with the same options continues from here")
             signal.raise_signal(stopped[0])
             raise KeyboardInterrupt  # where the signal was ignored before
+        self._conclude()
 
     def steps(self, stopped: Sequence[int] = ()) -> Iterator[Step]:
         """Takes the steps one after the other and gives each; then saves, and validates what was not yet validated.
@@ -232,6 +233,23 @@ class Trainer:
         print(f"{len(self.examples):,} examples, {self.steps_per_epoch:,} steps per epoch, from step {self.step}")
         if self.feed.left_out:
             print(f"left out because they are damaged: {len(self.feed.left_out):,}, see {BAD_EXAMPLES_NAME}")
+        folder = self.config.checkpoint_dir
+        print(f"checkpoints and curves go to {folder} (tensorboard --logdir={folder} shows them)")
+
+    def _conclude(self) -> None:
+        """Says what to do with the weights."""
+        newest, best = (os.path.join(self.config.checkpoint_dir, name) for name in (LATEST, BEST))
+        has_best = os.path.exists(f"{best}.index")
+        chosen = best if has_best else newest
+        self._say(
+            f"done: {newest}{f'; the best of the validations: {best}' if has_best else ''}\n"
+            f"evaluate: python -m sfmlearner_tf.tools.test_kitti_depth --ckpt_file={chosen} --dataset_dir=<KITTI raw> "
+            "--output_dir=predictions\n"
+            f"predict:  python -m sfmlearner_tf.tools.predict --ckpt_file={chosen} --input=<pictures or a video> "
+            "--output_dir=out\n"
+            f"export:   python -m sfmlearner_tf.tools.export_saved_model --ckpt_file={chosen} --output_dir=exported "
+            "--verify"
+        )
 
     def _refuse(self, losses: dict[str, float]) -> None:
         """Ends a run whose loss is not finite."""

@@ -88,6 +88,10 @@ def test_the_release_s_networks_train(dataset_dir, tmp_path):
     assert result.returncode == 0, result.stderr
     assert "DispNet: 31,596,900 parameters\nPoseExpNet: 1,590,668 parameters\n" in result.stdout
     assert "model.latest at step 1" in result.stdout
+    # Without validation there is no best.
+    assert f"\ndone: {tmp_path / 'run'}/model.latest\nevaluate: " in result.stdout
+    assert f"--ckpt_file={tmp_path / 'run'}/model.latest --output_dir=exported" in result.stdout
+    assert f"checkpoints and curves go to {tmp_path / 'run'} (tensorboard --logdir=" in result.stdout
 
 
 def test_trains_stops_on_ctrl_c_and_goes_on(dataset_dir, tmp_path):
@@ -116,6 +120,18 @@ def test_trains_stops_on_ctrl_c_and_goes_on(dataset_dir, tmp_path):
     assert f"model.latest at step {saved + 4}" in output
     # The last weights are validated, too.
     assert f"validation at step {saved + 4}: total " in output
+    check_the_end(output, run)
+
+
+def check_the_end(output: str, run: Path) -> None:
+    """It says what to do with the weights, in commands that are accepted as they are."""
+    done, *commands = output.splitlines()[-4:]
+    assert done == f"done: {run}/model.latest; the best of the validations: {run}/model.best"
+    for line, start in zip(commands, ("evaluate: python ", "predict:  python ", "export:   python ")):
+        assert line.startswith(start)
+        assert f"--ckpt_file={run}/model.best " in line
+        words = re.sub("<[^>]+>", "anything", line).split()[2:]
+        assert run_forked(*words, "--only_check_args").returncode == 0
 
 
 def test_mistakes_in_flags(dataset_dir, tmp_path):
