@@ -3,8 +3,9 @@
     python tools/demo.py --output_dir=demo
 
 Rendering, preparing and training are ordinary commands, printed before they run. The results are a table of errors on
-held-out scenes before and after training, a picture of predictions, a loss curve, a checkpoint and a SavedModel. A
-second run skips finished rendering and preparation, and resumes training that was stopped.
+held-out scenes before and after training, a picture of predictions, a loss curve, a page that shows them (index.html),
+a checkpoint and a SavedModel. A second run skips finished rendering and preparation, and resumes training that was
+stopped.
 """
 
 from __future__ import annotations
@@ -17,8 +18,10 @@ from absl import flags
 
 from kitti_eval import command
 from kitti_eval.locks import lock_folder
+from sfmlearner_tf.curves import PNG_NAME
 from sfmlearner_tf.run_config import holds_run
 from sfmlearner_tf.tools import held_out
+from sfmlearner_tf.tools.demo_page import write_page
 from sfmlearner_tf.tools.demo_world import HEIGHT, WIDTH, call, make_world, read_intrinsics, split_drives
 
 if TYPE_CHECKING:
@@ -67,9 +70,32 @@ def run(folder: Path) -> None:
 
     print(format_table(rows, len(triplets)))
     print("trained with --preset=recommended, which goes beyond the paper; the default is the release's objective\n")
-    print(f"pictures:    {folder / 'prediction.png'}, {folder / 'loss.png'}")
+    write_page(folder / "index.html", rows, list_pictures(folder), suggest(folder))
+    print(f"page:        {folder / 'index.html'}, with {folder / 'prediction.png'} and {folder / 'loss.png'}")
     print(f"checkpoint:  {checkpoint_dir / 'model.latest'}")
     print(f"SavedModel:  {folder / 'saved_model'}, largest relative difference after reloading {difference:.1e}")
+
+
+def list_pictures(folder: Path) -> dict[str, Path]:
+    """What the page shows, by caption."""
+    pictures = {
+        "Frames not seen in training: predicted and true depth, and a neighbour warped into them": "prediction.png",
+        "The loss while training": "loss.png",
+        "Losses on examples kept for validation": f"checkpoints/{PNG_NAME}",
+    }
+    return {caption: folder / name for caption, name in pictures.items() if (folder / name).exists()}
+
+
+def suggest(folder: Path) -> list[str]:
+    """Commands to go on with."""
+    weights = folder / "checkpoints" / "model.latest"
+    return [
+        f"python -m sfmlearner_tf.tools.predict --ckpt_file={weights} --input=photos --output_dir=out",
+        f"python -m sfmlearner_tf.tools.predict --ckpt_file={weights} --input=drive.mp4 --output_dir=out "
+        "--output=mp4,npy --poses",
+        f"saved_model_cli show --dir {folder / 'saved_model'} --tag_set serve --signature_def depth",
+        f"tensorboard --logdir={folder / 'checkpoints'}",
+    ]
 
 
 def train(folder: Path, checkpoint_dir: Path) -> None:
@@ -83,6 +109,7 @@ def train(folder: Path, checkpoint_dir: Path) -> None:
         "--preset=recommended",
         f"--max_steps={_STEPS.value + 1}",
         f"--summary_freq={max(1, _STEPS.value // 20)}",
+        f"--val_freq={max(1, _STEPS.value // 5)}",
     ]
     if holds_run(str(checkpoint_dir)):
         arguments.append("--continue_train")
