@@ -5,7 +5,7 @@ VENV3 := .venv-keras3
 # Processes that run the tests, each whole files: what is made once for a file is made once.
 JOBS ?= 2
 
-.PHONY: setup setup-keras3 setup-lint test test-keras3 test-cross-stack demo reproduce-demo lint fuzz mutants kill-resume endurance bench clean
+.PHONY: docs setup setup-keras3 setup-lint test test-keras3 test-cross-stack demo reproduce-demo lint fuzz mutants kill-resume endurance bench clean
 
 setup: $(VENV)/.installed
 setup-keras3: $(VENV3)/.installed
@@ -55,6 +55,11 @@ reproduce-demo: demo
 		--ckpt_depth=demo/checkpoints/model.latest --ckpt_pose=demo/checkpoints/model.latest \
 		--test_file_list=demo/world/kitti_raw/test_files.txt --seq_length=3 --img_height=64 --img_width=208 \
 		--output_dir=demo/reproduce
+
+# The pages of docs/ and the API, into site/.
+docs: setup
+	$(VENV)/bin/python -m pip install --quiet -e '.[docs]'
+	NO_MKDOCS_2_WARNING=1 $(VENV)/bin/mkdocs build --strict --quiet
 
 lint: setup-lint
 	$(VENV)/bin/ruff check .

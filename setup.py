@@ -61,6 +61,7 @@ setup(
             'onnx<1.19; python_version >= "3.10" and python_version < "3.12"',
         ],
         "dev": ["pytest>=7.3", "pytest-xdist>=3", "hypothesis>=6", "setuptools>=64", "wheel"],
+        "docs": ["mkdocs-material>=9.5", "mkdocstrings[python]>=0.26"],
         "lint": ['ruff==0.17.*; python_version >= "3.10"', 'mypy==2.4.*; python_version >= "3.10"'],
     },
     entry_points={

@@ -41,6 +41,11 @@ def test_commands_in_documents_are_accepted(command):
     assert (result.returncode, result.stderr) == (0, "")
 
 
+def test_the_site_has_every_page():
+    listed = re.findall(r"^  - .+: ([a-z]+\.md)$", (ROOT / "mkdocs.yml").read_text(), re.MULTILINE)
+    assert sorted(listed) == sorted(path.name for path in (ROOT / "docs").glob("*.md"))
+
+
 def test_there_are_commands():
     assert len(read_commands()) > 20
 
