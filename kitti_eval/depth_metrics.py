@@ -35,6 +35,10 @@ def compute_depth_errors(gt_m: np.ndarray, pred_m: np.ndarray) -> DepthErrors:
     """The errors of the depths `pred_m` [P] against `gt_m` [P], both in metres, finite and above 0.
 
     Raises ValueError if the shapes differ or are empty, or a depth is not finite and positive.
+
+    >>> errors = compute_depth_errors(np.array([10.0, 20.0]), np.array([11.0, 18.0]))
+    >>> f"{errors.abs_rel:.2f} {errors.rms:.2f} m, {errors.a1:.0%} within a factor of 1.25"
+    '0.10 1.58 m, 100% within a factor of 1.25'
     """
     if gt_m.shape != pred_m.shape or gt_m.ndim != 1 or gt_m.size == 0:
         raise ValueError(f"depths must be two equal [P] with P > 0, got {gt_m.shape} and {pred_m.shape}")
@@ -74,6 +78,9 @@ def compute_median_scale(gt_m: np.ndarray, pred: np.ndarray) -> float:
     """The factor that gives `pred` [P] the median of `gt_m` [P], as monocular depth has no scale (paper, section 4.1).
 
     Raises ValueError if the median of the prediction is not finite and above 0.
+
+    >>> compute_median_scale(np.array([4.0, 10.0, 30.0]), np.array([1.0, 2.0, 5.0]))
+    5.0
     """
     median = float(np.median(pred))
     if not (np.isfinite(median) and median > 0):

@@ -69,7 +69,12 @@ def compute_motions(poses: np.ndarray, step: int = 1) -> np.ndarray:
 
 
 def chain_motions(motions: np.ndarray) -> np.ndarray:
-    """Chains motions camera_i_T_camera_(i+1) [N, 4, 4] to poses [N + 1, 4, 4], starting at the identity."""
+    """Chains motions camera_i_T_camera_(i+1) [N, 4, 4] to poses [N + 1, 4, 4], starting at the identity.
+
+    >>> ahead = pose_vectors_to_matrices(np.array([0, 0, 1.5, 0, 0, 0]))
+    >>> chain_motions(np.array([ahead, ahead]))[:, :3, 3].tolist()
+    [[0.0, 0.0, 0.0], [0.0, 0.0, 1.5], [0.0, 0.0, 3.0]]
+    """
     poses = [np.eye(4)]
     for motion in motions:
         poses.append(poses[-1] @ motion)

@@ -51,6 +51,10 @@ class TrainConfig(
 
         Raises:
             ValueError: no such preset, or an option out of its range.
+
+        >>> config = TrainConfig.from_preset("recommended", batch_size=8)
+        >>> config.batch_size, config.ssim_weight, TrainConfig().ssim_weight
+        (8, 0.85, 0.0)
         """
         if preset not in PRESETS:
             raise ValueError(f"preset must be one of {', '.join(PRESETS)}, got {preset!r}")

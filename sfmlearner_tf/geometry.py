@@ -19,6 +19,13 @@ def euler2mat(angles_rad: tf.Tensor) -> tf.Tensor:
 
     Returns:
         [..., 3, 3].
+
+    Examples:
+        A quarter turn about y takes what is ahead to the right:
+
+        >>> turned = euler2mat(tf.constant([0.0, math.pi / 2, 0.0])) @ [[0.0], [0.0], [1.0]]
+        >>> (turned.numpy().ravel().round(3) + 0).tolist()
+        [1.0, 0.0, 0.0]
     """
     # Parity: clipped, not wrapped, so beyond pi the gradient is zero (test_geometry.py::test_angles_are_clipped).
     angles_rad = tf.clip_by_value(angles_rad, -math.pi, math.pi)

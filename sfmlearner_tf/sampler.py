@@ -42,6 +42,14 @@ def bilinear_sampler(images: tf.Tensor, coords: tf.Tensor, kernel: str = "native
     Raises:
         ValueError: a tensor of another rank, or an unknown kernel.
         ImportError: "addons" without tensorflow-addons.
+
+    Examples:
+        Half way between the pixels 1 and 3, and outside of the image:
+
+        >>> image = tf.constant([[1.0, 3.0], [5.0, 7.0]])[tf.newaxis, ..., tf.newaxis]
+        >>> coords = tf.constant([[[[0.5, 0.0], [-1.0, 0.0]]]])
+        >>> bilinear_sampler(image, coords).numpy().ravel().tolist()
+        [2.0, 0.0]
     """
     images, coords = tf.convert_to_tensor(images), tf.convert_to_tensor(coords)
     if images.shape.rank != 4 or coords.shape.rank != 4 or coords.shape[-1] != 2:
@@ -68,6 +76,15 @@ def projective_inverse_warp(
 
     Raises:
         ValueError: a tensor of another shape, or an unknown kernel.
+
+    Examples:
+        The source's camera stands a metre further left, so that it sees a wall 100 m ahead one pixel further right:
+
+        >>> source = tf.reshape(tf.range(12.0), [1, 3, 4, 1])
+        >>> wall, to_source = tf.fill([1, 3, 4], 100.0), tf.constant([[1.0, 0, 0, 0, 0, 0]])
+        >>> camera = tf.constant([[[100.0, 0, 1.5], [0, 100.0, 1], [0, 0, 1]]])
+        >>> projective_inverse_warp(source, wall, to_source, camera)[0, 0, :2, 0].numpy().round(3).tolist()
+        [1.0, 2.0]
     """
     image, depth, pose, intrinsics = map(tf.convert_to_tensor, (image, depth, pose, intrinsics))
     if image.shape.rank != 4 or depth.shape.rank != 3 or pose.shape[1:] != [6] or intrinsics.shape[1:] != [3, 3]:
