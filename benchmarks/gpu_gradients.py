@@ -4,7 +4,8 @@
 
 Takes four examples of formatted data and a run's weights. Prints for each quantity the distance of the GPU's from the
 CPU's, over the CPU's, and that of the GPU's from its own second time. Rounding leaves about 1e-6 in values and some
-1e-4 in gradients, for a rounded coordinate may fall on the other side of a pixel. Without a GPU it says so and ends.
+1e-4 in gradients, for a rounded coordinate may fall on the other side of a pixel. The first row is a matrix product
+over all pixels, as the gradient of the camera's rotation takes it, against float64. Without a GPU it says so and ends.
 """
 
 from __future__ import annotations
@@ -41,6 +42,7 @@ def main() -> None:
     cpu, gpu, again = (observe(config, batch, device) for device in ("CPU:0", "GPU:0", "GPU:0"))
     print(f"{list_gpus()[0]}, TensorFlow {tf.__version__}, TensorFloat-32 {'on' if _TF32.value else 'off'}")
     print("| quantity | GPU from CPU | GPU from itself |\n| --- | --- | --- |")
+    print(f"| product over all pixels | {check_product('GPU:0'):.1e} (the CPU's: {check_product('CPU:0'):.1e}) | |")
     for name, values in cpu.items():
         if name != "weights":
             print(f"| {name} | {distance(gpu[name], values):.1e} | {distance(again[name], gpu[name]):.1e} |")
@@ -48,6 +50,17 @@ def main() -> None:
     from_itself = [distance(*pair) for pair in zip(again["weights"], gpu["weights"])]
     print(f"| gradients of the weights, median | {np.median(from_cpu):.1e} | {np.median(from_itself):.1e} |")
     print(f"| gradients of the weights, largest | {max(from_cpu):.1e} | {max(from_itself):.1e} |")
+
+
+def check_product(device: str) -> float:
+    """How far the sum over pixels of products of points and their gradients is from that in float64."""
+    import tensorflow as tf
+
+    random = np.random.RandomState(0)
+    gradients, points = (random.normal(size=(8, 3, 128 * 416)).astype(np.float32) for _ in range(2))
+    with tf.device(device):
+        found = tf.matmul(tf.constant(gradients), tf.constant(points), transpose_b=True).numpy()
+    return distance(found, np.einsum("bip,bjp->bij", gradients.astype(float), points.astype(float)))
 
 
 def observe(config: Any, batch: Any, device: str) -> dict[str, Any]:
