@@ -25,6 +25,7 @@ from PIL import Image
 from kitti_eval import command
 from kitti_eval.depth_evaluation import DepthProtocol, evaluate_depth_map
 from kitti_eval.depth_ground_truth import GroundTruth, load_ground_truth
+from kitti_eval.errors import UserError
 from kitti_eval.image_lists import list_eigen_files
 from kitti_eval.pose_files import read_kitti
 from kitti_eval.pose_metrics import compute_snippet_ate
@@ -130,7 +131,15 @@ def load_truth(data: Path, path: Path) -> dict[str, np.ndarray]:
     return dict(np.load(path))
 
 
+def check_data(data: Path) -> None:
+    """Raises UserError where the folder is not that of the recordings."""
+    for name in ("real_video/stereo_pairs", "kitti_odometry/poses", f"kitti_raw/2011_09_26/{DRIVE}"):
+        if not (data / name).is_dir():
+            raise UserError(f"--data_dir={data}: expected the recordings, found no {name} there")
+
+
 def make_truth(data: Path) -> dict[str, np.ndarray]:
+    check_data(data)
     truth: dict[str, np.ndarray] = {}
     seen = []
     for sequence in SEQUENCES:

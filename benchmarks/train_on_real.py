@@ -49,6 +49,9 @@ _STAGES = flags.DEFINE_list("stages", ["generated", "both"], f"What to train: {'
 def main() -> None:
     if not set(_STAGES.value) <= set(STAGES):
         raise UserError(f"--stages: expected any of {', '.join(STAGES)}, found {','.join(_STAGES.value)}")
+    if len(_STEPS.value) != 2 or not all(steps.isdigit() and int(steps) > 0 for steps in _STEPS.value):
+        raise UserError(f"--steps: expected two numbers, such as 850,900, found {','.join(_STEPS.value)}")
+    real_video.check_data(Path(FLAGS.data_dir))
     folder = Path(FLAGS.output_dir)
     first, second = map(int, _STEPS.value)
     streets, video = ",".join(make_streets(folder)), ",".join(prepare_video(Path(FLAGS.data_dir), folder))
