@@ -50,14 +50,14 @@ class Curves:
 
         columns = min(3, len(names))
         figure = Figure(figsize=(3.6 * columns, 2.6 * math.ceil(len(names) / columns)), layout="constrained")
-        axes = figure.subplots(math.ceil(len(names) / columns), columns, squeeze=False).flat
+        axes = figure.subplots(math.ceil(len(names) / columns), columns, squeeze=False).ravel()
         for axis, name in zip(axes, names):
             points = [(row["step"], row[name]) for row in self.rows if name in row]
             axis.plot(*zip(*points), marker=".")
             axis.set_title(name, parse_math=False)
             axis.set_xlabel("step")
             axis.grid(alpha=0.3)
-        for axis in list(axes)[len(names) :]:
+        for axis in axes[len(names) :]:
             axis.set_axis_off()
         content = io.BytesIO()
         figure.savefig(content, format="png", dpi=110)

@@ -23,6 +23,15 @@ def test_rows_come_back_and_later_ones_are_dropped(tmp_path):
     assert len({tuple(pixel) for pixel in picture.reshape(-1, picture.shape[-1])}) > 10
 
 
+def test_a_row_of_plots_that_is_not_full_stays_white_to_its_end(tmp_path):
+    Curves(str(tmp_path), last_step=0).add(10, {"total": 2.0, "pixel": 1.0, "smooth": 0.5, "explain": 0.25})
+    picture = imageio.imread(tmp_path / PNG_NAME)[..., :3]
+    height, width = picture.shape[:2]
+    below = picture[height // 2 :]
+    assert below[:, : width // 3].min() < 200
+    assert below[:, width * 35 // 100 :].min() == 255
+
+
 @pytest.mark.parametrize(
     "content",
     [
