@@ -21,6 +21,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from absl import flags
+from ate import compute_ate_5
 from learning_report import BASELINE, DOCS, MEASURED, write_report
 
 from kitti_eval import command
@@ -166,7 +167,7 @@ def evaluate(learner: Any, drives: list[Drive], batch_size: int = 8) -> tuple[fl
             poses += list(predict_motion(learner, targets, sources))
         motions = np.stack(poses)
         errors.append(held_out.compute_errors(drive.triplets, depths, motions[:, :, :3, 3]))
-        ates.append(compute_ate_5(drive.poses, motions[:, 1]))
+        ates.append(compute_ate_5(drive.poses[1:], motions[:, 1]))
     return (*np.mean(errors, axis=0), float(np.mean(ates)))
 
 
@@ -204,25 +205,8 @@ def evaluate_trivial_predictors(folder: Path, drives: list[Drive]) -> tuple[floa
         errors.append(held_out.compute_errors(drive.triplets, [depth] * count, [motion] * count))
         to_next = np.tile(np.eye(4), (count, 1, 1))
         to_next[:, :3, 3] = motion[1]
-        ates.append(compute_ate_5(drive.poses, to_next))
+        ates.append(compute_ate_5(drive.poses[1:], to_next))
     return (*np.mean(errors, axis=0), float(np.mean(ates)))
-
-
-def compute_ate_5(true_poses: np.ndarray, to_next: np.ndarray) -> float:
-    """The paper's ATE over all 5-frame snippets, metres.
-
-    Args:
-        true_poses: [n, 4, 4] of a drive's frames.
-        to_next: [n - 2, 4, 4], the motion from each frame but the first and last to the one after it, of arbitrary
-            scale.
-    """
-    from kitti_eval.pose_metrics import compute_snippet_ate
-    from kitti_eval.snippets import cut_snippets
-    from kitti_eval.trajectory import chain_motions
-
-    predicted = chain_motions(np.linalg.inv(to_next))
-    snippets = zip(cut_snippets(true_poses[1:], 5), cut_snippets(predicted, 5))
-    return float(np.mean([compute_snippet_ate(truth[:, :3, 3], found[:, :3, 3]) for truth, found in snippets]))
 
 
 def write_rows(path: Path, rows: Iterable[tuple[float, ...]]) -> None:

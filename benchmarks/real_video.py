@@ -20,6 +20,7 @@ from typing import Any
 
 import numpy as np
 from absl import flags
+from ate import compute_ate_5
 from PIL import Image
 
 from kitti_eval import command
@@ -28,9 +29,7 @@ from kitti_eval.depth_ground_truth import GroundTruth, load_ground_truth
 from kitti_eval.errors import UserError
 from kitti_eval.image_lists import list_eigen_files
 from kitti_eval.pose_files import read_kitti
-from kitti_eval.pose_metrics import compute_snippet_ate
-from kitti_eval.snippets import cut_snippets
-from kitti_eval.trajectory import chain_motions, pose_vectors_to_matrices
+from kitti_eval.trajectory import pose_vectors_to_matrices
 
 HEIGHT, WIDTH = 128, 416
 SEQUENCES = ("01", "06")
@@ -87,7 +86,7 @@ def evaluate_checkpoint(truth: dict[str, np.ndarray], ckpt_file: str) -> tuple[d
         motions = pose_vectors_to_matrices(pose.predict_windows(windows))
         # Window i gives the motion from its second frame to its third; the first window that from the first frame, too.
         to_next = [np.linalg.inv(motions[0, 0]), *(each[2] @ np.linalg.inv(each[1]) for each in motions)]
-        ates.append(compute_ate(truth[f"poses_{sequence}"], np.array(to_next)))
+        ates.append(compute_ate_5(truth[f"poses_{sequence}"], np.array(to_next)))
     return errors, ates
 
 
@@ -105,19 +104,7 @@ def evaluate_mean_motion(truth: dict[str, np.ndarray], sequence: str) -> float:
     """The ATE of a straight drive: any speed fits, as snippets are scaled."""
     forward = np.eye(4)
     forward[2, 3] = -1
-    return compute_ate(truth[f"poses_{sequence}"], np.tile(forward, (len(DRIVEN) - 1, 1, 1)))
-
-
-def compute_ate(true_poses: np.ndarray, to_next: np.ndarray) -> float:
-    """The mean ATE, metres, over all 5-frame snippets.
-
-    Args:
-        true_poses: [n, 4, 4].
-        to_next: [n - 1, 4, 4], the motion from each frame to the one after it, of arbitrary scale.
-    """
-    predicted = chain_motions(np.linalg.inv(to_next))
-    snippets = zip(cut_snippets(true_poses, 5), cut_snippets(predicted, 5))
-    return float(np.mean([compute_snippet_ate(gt[:, :3, 3], pred[:, :3, 3]) for gt, pred in snippets]))
+    return compute_ate_5(truth[f"poses_{sequence}"], np.tile(forward, (len(DRIVEN) - 1, 1, 1)))
 
 
 def load_truth(data: Path, path: Path) -> dict[str, np.ndarray]:

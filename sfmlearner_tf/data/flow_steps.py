@@ -52,7 +52,7 @@ def choose_steps(sequence: FrameSequence, seq_length: int, limits: FlowLimits) -
         UserError: scikit-image is not installed.
     """
     notes: list[Note] = []
-    flows = np.array(measure_flows(sequence, notes, _median_flow)[:-1], float)
+    flows = np.array(measure_flows(sequence, notes, _median_flow), float)
     targets: dict[int, list[int]] = defaultdict(list)
     counts: Counter[int | str] = Counter()
     for target in range(len(sequence.frames)):

@@ -34,7 +34,9 @@ def find_static(sequence: FrameSequence, max_speed: float, max_flow: float) -> t
     motions, limit = [_speed(frame) for frame in sequence.frames], max_speed
     unknown = motions.count(None)
     if unknown == len(motions):
-        motions, limit = measure_flows(sequence, notes, _mean_flow), max_flow
+        flows, limit = measure_flows(sequence, notes, _mean_flow), max_flow
+        # The last frame gets the flow from the frame before it.
+        motions = [*flows, flows[-1] if flows else None]
     elif unknown:
         notes.append(Note("frames without a speed in oxts, kept", f"{sequence.folder}: {unknown} of {len(motions)}"))
     static = [frame for frame, motion in zip(sequence.frames, motions) if motion is not None and motion < limit]
@@ -55,9 +57,8 @@ def _speed(frame: Frame) -> float | None:
 def measure_flows(
     sequence: FrameSequence, notes: list[Note], measure: Callable[[np.ndarray, np.ndarray], float]
 ) -> list[float | None]:
-    """How the picture moves from each frame to the next, pixels at REPORTED_WIDTH; None if either is damaged.
-
-    The last frame gets the flow from the frame before it.
+    """How the picture moves from each frame but the last to the next, pixels at REPORTED_WIDTH; None if either is
+    damaged.
 
     Args:
         measure: of two grey images [H, W] in [0, 1], of FLOW_GEOMETRY, in their pixels.
@@ -70,7 +71,7 @@ def measure_flows(
         if position > 0:
             flows.append(None if before is None or grey is None else measure(before, grey) * scale)
         before = grey
-    return [*flows, flows[-1] if flows else None]
+    return flows
 
 
 def load_registration() -> ModuleType:

@@ -74,11 +74,12 @@ def _check_calibration_flags() -> None:
             expected = f"one of --{', --'.join(INTRINSICS_FLAGS)}"
             found = " and ".join(f"--{name}" for name in given) or "none"
             raise UserError(f"--dataset_name={FLAGS.dataset_name}: expected {expected}, found {found}")
-    elif given or FLAGS.crop or FLAGS.frame_step != 1 or chooses_by_flow():
-        others = {"crop": FLAGS.crop, "frame_step": FLAGS.frame_step != 1, "min_flow_px": FLAGS.min_flow_px is not None}
-        name = [*given, *(other for other, is_given in others.items() if is_given), "max_flow_px"][0]
+        return
+    further = ("crop", "frame_step", "min_flow_px", "max_flow_px")
+    given += [name for name in further if getattr(FLAGS, name) not in (FLAGS[name].default, "")]
+    if given:
         expected = " or ".join(f"--dataset_name={own}" for own in OWN_DATASETS)
-        raise UserError(f"--{name}: expected {expected}, found --dataset_name={FLAGS.dataset_name}")
+        raise UserError(f"--{given[0]}: expected {expected}, found --dataset_name={FLAGS.dataset_name}")
 
 
 def _check_flow_flags() -> None:

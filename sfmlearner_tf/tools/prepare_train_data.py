@@ -147,7 +147,8 @@ def main() -> None:
 
 def _choose_steps(listing: Listing) -> list[FrameSequence]:
     """The sequences whose pictures move as the flags ask; says what was chosen."""
-    limits = FlowLimits(FLAGS.min_flow_px or 0, FLAGS.max_flow_px or FlowLimits().most_px)
+    given = {"least_px": FLAGS.min_flow_px, "most_px": FLAGS.max_flow_px}
+    limits = FlowLimits(**{name: value for name, value in given.items() if value is not None})
     choose = functools.partial(choose_steps, seq_length=FLAGS.seq_length, limits=limits)
     total = sum(len(sequence.frames) for sequence in listing.sequences)
     results = ordered_map(choose, listing.sequences, FLAGS.num_threads)
