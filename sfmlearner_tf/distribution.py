@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -65,6 +65,11 @@ class Workers:
     def any(self, value: bool) -> bool:
         """Whether `value` is true in one of the workers, all of which must ask."""
         return value if self.count == 1 else bool(_any(self.strategy, tf.constant(value)))
+
+    def part(self) -> None:
+        """Waits until all have come this far: one that ended earlier could leave another without the last sum."""
+        with suppress(*_LOST):
+            self.any(True)
 
 
 def join(kind: str, batch_size: int) -> Workers:

@@ -58,7 +58,7 @@ class Records:
         self.checkpoints = checkpoints
         self.validator = validator
         self.steps_per_epoch = steps_per_epoch
-        self.saved_step = step  # none of the steps up to here is lost where training ends
+        self.first_step = step  # from where this run goes on
         self._summaries = Summaries(config.checkpoint_dir, learner)
         self._curves = Curves(config.checkpoint_dir, last_step=step)
         self._bar = tqdm(total=config.max_steps - 1, initial=step, unit="step", disable=None, dynamic_ncols=True)
@@ -98,7 +98,6 @@ class Records:
     def save_latest(self, step: int) -> str:
         """Writes model.latest; returns its path."""
         path = self.checkpoints.save_latest()
-        self.saved_step = step
         return_freed_memory()
         return path
 

@@ -125,6 +125,7 @@ class Trainer:
             if records:
                 records.after_step(step)
             yield step
+        self.workers.part()
         if self.step < last and not stopped:
             self._fail(failure or UserError("another worker was stopped, or failed: its own output says why"), records)
         if records:
@@ -132,7 +133,7 @@ class Trainer:
 
     def _fail(self, error: UserError, records: Records | None) -> NoReturn:
         """Ends a run, but saves what was learned."""
-        if records is None or self.step == records.saved_step:
+        if records is None or self.step == records.first_step:
             raise error
         saved = f"saved {records.save_latest(self.step)} at step {self.step}, from where continue_train goes on"
         raise UserError(f"{error}; {saved}") from None

@@ -85,10 +85,12 @@ def test_a_trainer_may_run_twice(dataset_dir, tmp_path):
     save_at_once(again)
 
 
-def test_a_damaged_example_ends_training_after_a_save(dataset_dir, tmp_path):
+# At step 9, where training ends, the last save is due as well, or long past.
+@pytest.mark.parametrize("save_latest_freq", [9, 100])
+def test_a_damaged_example_ends_training_after_a_save(dataset_dir, tmp_path, save_latest_freq):
     run, undisturbed = tmp_path / "run", trainer(dataset_dir, tmp_path / "undisturbed", max_steps=16)
     undisturbed.run()
-    disturbed = trainer(dataset_dir, run, max_steps=16)
+    disturbed = trainer(dataset_dir, run, max_steps=16, save_latest_freq=save_latest_freq)
     damaged = dataset_dir / "drive" / f"{disturbed.feed.batch_examples(18)[0].frame}.jpg"  # of step 10
     content = damaged.read_bytes()
     damaged.write_bytes(content[:100])
