@@ -27,6 +27,7 @@ COMMANDS = [
     "sfmlearner_tf.tools.reproduce",
     "sfmlearner_tf.tools.test_kitti_depth",
     "sfmlearner_tf.tools.test_kitti_pose",
+    "sfmlearner_tf.tools.viewer",
     "kitti_eval.eval_depth",
     "kitti_eval.eval_mean_odometry",
     "kitti_eval.eval_odometry",
@@ -60,6 +61,7 @@ setup(
             # From 1.19 on it needs an ml_dtypes that TensorFlow 2.15 does not take, and does not say so.
             'onnx<1.19; python_version >= "3.10" and python_version < "3.12"',
         ],
+        "viewer": ['gradio>=6; python_version >= "3.10"', 'plotly>=6; python_version >= "3.10"'],
         "dev": ["pytest>=7.3", "pytest-xdist>=3", "hypothesis>=6", "setuptools>=64", "wheel"],
         "docs": ["mkdocs-material>=9.5", "mkdocstrings[python]>=0.26"],
         "lint": ['ruff==0.17.*; python_version >= "3.10"', 'mypy==2.4.*; python_version >= "3.10"'],

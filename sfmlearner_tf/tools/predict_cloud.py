@@ -49,11 +49,14 @@ def find_camera(needed_by: str, given: str | None, ckpt_file: str | None) -> Cam
     return lambda width, height: Intrinsics(*(shares * np.tile([width, height], 2)))
 
 
-def find_intrinsics(camera: Camera, picture: Picture, shape: tuple[int, ...]) -> Intrinsics:
-    """The intrinsics of a picture resized to `shape`, [height, width, ...]. Raises UserError as the camera does."""
+def find_intrinsics(camera: Camera, size: tuple[int, int], shape: tuple[int, ...]) -> Intrinsics:
+    """The intrinsics of a picture of a `size`, (width, height), resized to `shape`, [height, width, ...].
+
+    Raises UserError as the camera does.
+    """
     # Parity: as in training, the principal point is scaled without half a pixel.
-    factors = np.array([shape[1] / picture.image.width, shape[0] / picture.image.height] * 2)
-    return Intrinsics(*(factors * camera(*picture.image.size)))
+    factors = np.array([shape[1] / size[0], shape[0] / size[1]] * 2)
+    return Intrinsics(*(factors * camera(*size)))
 
 
 class CloudWriter:
@@ -81,7 +84,7 @@ class CloudWriter:
 
         Raises UserError if the intrinsics cannot be those of the image, or the file cannot be written.
         """
-        intrinsics = find_intrinsics(self.camera, picture, depth.shape)
+        intrinsics = find_intrinsics(self.camera, picture.image.size, depth.shape)
         points = lift(self.scale * depth, picture.resized["depth"], intrinsics, self.max_depth)
         write_ply(self.folder / f"{picture.frame.name}_cloud.ply", points)
         if self.points_per_image:

@@ -93,6 +93,6 @@ class Refiner:
         """The intrinsics [3, 3] at the network's size; the identity where they are learned."""
         matrix = np.eye(3, dtype=np.float32)
         if self._camera:
-            scaled = find_intrinsics(self._camera, picture, picture.resized["depth"].shape)
+            scaled = find_intrinsics(self._camera, picture.image.size, picture.resized["depth"].shape)
             matrix[0, 0], matrix[1, 1], matrix[0, 2], matrix[1, 2] = scaled
         return matrix

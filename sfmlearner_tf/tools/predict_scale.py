@@ -61,7 +61,7 @@ class CameraHeight:
         """As `SparseDepths.ratios`; none where no road is found."""
         if picture.number not in self.numbers:
             return []
-        found = find_camera_height(depth, find_intrinsics(self._camera, picture, depth.shape))
+        found = find_camera_height(depth, find_intrinsics(self._camera, picture.image.size, depth.shape))
         return [] if found is None else [self._height_m / found]
 
 

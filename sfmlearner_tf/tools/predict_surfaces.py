@@ -36,7 +36,7 @@ class SurfaceWriter(NamedTuple):
         """
         width, height = picture.image.size
         if self.camera:
-            intrinsics = find_intrinsics(self.camera, picture, depth.shape)
+            intrinsics = find_intrinsics(self.camera, picture.image.size, depth.shape)
             normals = find_normals(depth, picture.resized["depth"], intrinsics)
             normals = np.stack([resize_bilinear(values, height, width) for values in np.moveaxis(normals, -1, 0)], -1)
             normals /= np.linalg.norm(normals, axis=-1, keepdims=True)
