@@ -21,7 +21,7 @@ $(VENV)/.installed: requirements.txt setup.py
 $(VENV3)/.installed: requirements-keras3.txt setup.py
 	$(PYTHON) -m venv $(VENV3)
 	$(VENV3)/bin/python -m pip install --quiet --upgrade pip
-	$(VENV3)/bin/python -m pip install --quiet -r requirements-keras3.txt pytest pytest-xdist hypothesis setuptools wheel imageio-ffmpeg scikit-image tf2onnx onnxruntime 'gradio>=6' plotly
+	$(VENV3)/bin/python -m pip install --quiet -r requirements-keras3.txt pytest pytest-xdist hypothesis setuptools wheel nbclient ipykernel imageio-ffmpeg scikit-image tf2onnx onnxruntime 'gradio>=6' plotly
 	$(VENV3)/bin/python -m pip install --quiet --no-deps -e .
 	touch $@
 

@@ -62,7 +62,16 @@ setup(
             'onnx<1.19; python_version >= "3.10" and python_version < "3.12"',
         ],
         "viewer": ['gradio>=6; python_version >= "3.10"', 'plotly>=6; python_version >= "3.10"'],
-        "dev": ["pytest>=7.3", "pytest-xdist>=3", "hypothesis>=6", "setuptools>=64", "wheel"],
+        "dev": [
+            "pytest>=7.3",
+            "pytest-xdist>=3",
+            "hypothesis>=6",
+            "setuptools>=64",
+            "wheel",
+            # For the notebooks of examples/.
+            "nbclient>=0.8",
+            "ipykernel>=6",
+        ],
         "docs": ["mkdocs-material>=9.5", "mkdocstrings[python]>=0.26"],
         "lint": ['ruff==0.17.*; python_version >= "3.10"', 'mypy==2.4.*; python_version >= "3.10"'],
     },
