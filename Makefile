@@ -14,14 +14,14 @@ setup-lint: $(VENV)/.lint-installed
 $(VENV)/.installed: requirements.txt setup.py
 	$(PYTHON) -m venv $(VENV)
 	$(VENV)/bin/python -m pip install --quiet --upgrade pip
-	$(VENV)/bin/python -m pip install --quiet -r requirements.txt -e '.[dev,video,static,onnx,viewer]'
+	$(VENV)/bin/python -m pip install --quiet -r requirements.txt -e '.[dev,video,static,onnx,viewer,completion]'
 	touch $@
 
 # The package's own requirements name the default stack, so it goes in without them.
 $(VENV3)/.installed: requirements-keras3.txt setup.py
 	$(PYTHON) -m venv $(VENV3)
 	$(VENV3)/bin/python -m pip install --quiet --upgrade pip
-	$(VENV3)/bin/python -m pip install --quiet -r requirements-keras3.txt pytest pytest-xdist hypothesis setuptools wheel nbclient ipykernel imageio-ffmpeg scikit-image tf2onnx onnxruntime 'gradio>=6' plotly
+	$(VENV3)/bin/python -m pip install --quiet -r requirements-keras3.txt pytest pytest-xdist hypothesis setuptools wheel nbclient ipykernel imageio-ffmpeg scikit-image tf2onnx onnxruntime 'gradio>=6' plotly shtab
 	$(VENV3)/bin/python -m pip install --quiet --no-deps -e .
 	touch $@
 

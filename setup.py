@@ -17,6 +17,7 @@ VERSION = next(
 COMMANDS = [
     "sfmlearner_tf.train",
     "sfmlearner_tf.tools.check_dataset",
+    "sfmlearner_tf.tools.completion",
     "sfmlearner_tf.tools.demo",
     "sfmlearner_tf.tools.export_saved_model",
     "sfmlearner_tf.tools.fetch_checkpoint",
@@ -61,6 +62,7 @@ setup(
             # From 1.19 on it needs an ml_dtypes that TensorFlow 2.15 does not take, and does not say so.
             'onnx<1.19; python_version >= "3.10" and python_version < "3.12"',
         ],
+        "completion": ["shtab>=1.6"],
         "viewer": ['gradio>=6; python_version >= "3.10"', 'plotly>=6; python_version >= "3.10"'],
         "dev": [
             "pytest>=7.3",
