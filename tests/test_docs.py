@@ -42,7 +42,7 @@ def test_commands_in_documents_are_accepted(command):
 
 
 def test_the_site_has_every_page():
-    listed = re.findall(r"^  - .+: ([a-z_]+\.md)$", (ROOT / "mkdocs.yml").read_text(), re.MULTILINE)
+    listed = re.findall(r"^ +- .+: ([a-z_]+\.md)$", (ROOT / "mkdocs.yml").read_text(), re.MULTILINE)
     assert sorted(listed) == sorted(path.name for path in (ROOT / "docs").glob("*.md"))
 
 
