@@ -2,7 +2,8 @@
 
 The predictions are one .npy file [N, h, w], depth in any unit, in the order of the test list (as written by
 tools/test_kitti_depth.py). The default is the evaluation of the SfMLearner release: the lidar's forward distance as
-ground truth, Garg's crop, median scaling per image, depths clipped after scaling.
+ground truth, Garg's crop, median scaling per image, depths clipped after scaling. Without disparities d1_all is
+printed as 0, as there; JSON has null.
 
   --split=stereo            the 200 disparity images of KITTI 2015, with D1-all
   --ground_truth=improved   KITTI's annotated depth, on the 652 images that have it

@@ -45,6 +45,8 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         # Nothing that is looked at leaves this machine, and nothing is fetched.
         os.environ.update(GRADIO_ANALYTICS_ENABLED="False", HF_HUB_OFFLINE="1", GRADIO_TEMP_DIR=folder)
+        # The page asks itself whether it is there, which no proxy can tell.
+        os.environ["NO_PROXY"] = ",".join(filter(None, [os.environ.get("NO_PROXY"), "127.0.0.1"]))
         try:
             from sfmlearner_tf.tools import viewer_page
         except ImportError as error:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import socket
 import subprocess
 import sys
@@ -32,9 +33,10 @@ def model(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def page(model):
-    """A client of the page."""
+    """A client of the page, which works beside a proxy that cannot reach it."""
+    environment = {**os.environ, "http_proxy": "http://127.0.0.1:9"}
     flags = [f"--saved_model={model}", "--port=0", "--noopen"]
-    process = subprocess.Popen([sys.executable, COMMAND, *flags], stdout=subprocess.PIPE, text=True)
+    process = subprocess.Popen([sys.executable, COMMAND, *flags], stdout=subprocess.PIPE, text=True, env=environment)
     try:
         said = process.stdout.readline()
         assert "shows the depth of what you drop there; Ctrl-C ends it" in said
