@@ -5,7 +5,7 @@ VENV3 := .venv-keras3
 # Processes that run the tests, each whole files: what is made once for a file is made once.
 JOBS ?= 2
 
-.PHONY: docs setup setup-keras3 setup-lint test test-keras3 test-cross-stack demo reproduce-demo lint fuzz mutants kill-resume endurance bench clean
+.PHONY: docs setup setup-keras3 setup-lint test test-keras3 test-cross-stack demo reproduce-demo lint fuzz mutants kill-resume endurance bench real clean
 
 setup: $(VENV)/.installed
 setup-keras3: $(VENV3)/.installed
@@ -80,6 +80,16 @@ kill-resume: setup
 
 endurance: demo
 	$(VENV)/bin/python benchmarks/endurance.py --dataset_dir=demo/formatted --minutes=60
+
+# Two stages, generated streets and then real video, measured on frames kept out; RECORDINGS has the recordings that
+# benchmarks/real_video.py names.
+RECORDINGS ?= data
+STEPS ?= 850,900
+SEEDS ?= 1
+
+real: setup
+	$(VENV)/bin/python -m pip install --quiet -e . opencv-python-headless
+	$(VENV)/bin/python benchmarks/train_on_real.py --data_dir=$(RECORDINGS) --output_dir=real --steps=$(STEPS) --seeds=$(SEEDS)
 
 bench: setup
 	$(VENV)/bin/python benchmarks/bench.py

@@ -1,4 +1,4 @@
-"""The wheel that setup.py builds works from another folder, without the checkout."""
+"""The wheel that is built from the source archive works from another folder, without the checkout."""
 
 from __future__ import annotations
 
@@ -18,17 +18,25 @@ PACKAGES = ("sfmlearner_tf", "kitti_eval")
 
 @pytest.fixture(scope="module")
 def installed(tmp_path_factory):
-    """The wheel's files, unpacked as an installation lays them out, in a folder of their own."""
+    """The files of the wheel, from the source archive, unpacked as an installation lays them out, in a folder of their own."""
     source, target = tmp_path_factory.mktemp("source"), tmp_path_factory.mktemp("site")
     for name in (*PACKAGES, "tools"):
         shutil.copytree(ROOT / name, source / name, ignore=shutil.ignore_patterns("__pycache__"))
-    for name in ("setup.py", "pyproject.toml", "requirements.txt", "README.md", "LICENSE"):
+    for name in ("setup.py", "pyproject.toml", "MANIFEST.in", "requirements.txt", "README.md", "LICENSE"):
         shutil.copy(ROOT / name, source)
-    subprocess.run([sys.executable, "setup.py", "-q", "bdist_wheel"], cwd=source, check=True, capture_output=True)
-    (wheel,) = (source / "dist").glob("*.whl")
+    build(source, "sdist")
+    (archive,) = (source / "dist").glob("*.tar.gz")
+    shutil.unpack_archive(archive, source / "unpacked")
+    (unpacked,) = (source / "unpacked").iterdir()
+    build(unpacked, "bdist_wheel")
+    (wheel,) = (unpacked / "dist").glob("*.whl")
     with zipfile.ZipFile(wheel) as archive:
         archive.extractall(target)
     return target
+
+
+def build(source: Path, command: str) -> None:
+    subprocess.run([sys.executable, "setup.py", "-q", command], cwd=source, check=True, capture_output=True)
 
 
 def run(installed: Path, *arguments: str, cwd: Path) -> subprocess.CompletedProcess:
