@@ -18,7 +18,7 @@ PACKAGES = ("sfmlearner_tf", "kitti_eval")
 
 @pytest.fixture(scope="module")
 def installed(tmp_path_factory):
-    """The files of the wheel that the source archive gives, as an installation lays them out, in a folder of their own."""
+    """The files of the wheel that the source archive gives, as an installation lays them out in a folder."""
     source, target = tmp_path_factory.mktemp("source"), tmp_path_factory.mktemp("site")
     for name in (*PACKAGES, "tools"):
         shutil.copytree(ROOT / name, source / name, ignore=shutil.ignore_patterns("__pycache__"))
