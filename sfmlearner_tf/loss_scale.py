@@ -25,6 +25,7 @@ class LossScale(tf.Module):
         self._steady_steps = make_counter("steady_steps")
 
     def scale(self, loss: tf.Tensor) -> tf.Tensor:
+        """The loss so large that its gradients do not vanish in half precision."""
         return loss * self._value()
 
     def unscale(self, gradients: Sequence[tf.Tensor]) -> list[tf.Tensor]:

@@ -92,6 +92,7 @@ class Records:
             self._validate(self.validator, step)
 
     def close(self) -> None:
+        """Ends the progress bar and the summaries."""
         self._bar.close()
         self._summaries.close()
 

@@ -60,6 +60,7 @@ class Summaries:
         self.writer.flush()
 
     def close(self) -> None:
+        """Writes what is not written yet."""
         self.writer.close()
 
 

@@ -48,9 +48,11 @@ class Example(NamedTuple):
         return os.path.join(dataset_dir, self.folder, self.frame)
 
     def image_path(self, dataset_dir: str) -> str:
+        """Of the strip of frames."""
         return f"{self.stem(dataset_dir)}.jpg"
 
     def camera_path(self, dataset_dir: str) -> str:
+        """Of the intrinsics."""
         return f"{self.stem(dataset_dir)}_cam.txt"
 
     def further_path(self, dataset_dir: str, name: str) -> str:

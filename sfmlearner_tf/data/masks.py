@@ -38,6 +38,7 @@ class MaskFolder(NamedTuple):
     tracked: bool = False
 
     def path(self, frame: Frame) -> str:
+        """Where the mask of a frame is expected."""
         root = self.dataset_dir if os.path.isdir(self.dataset_dir) else os.path.dirname(self.dataset_dir)
         stem = os.path.splitext(os.path.join(self.masks_dir, os.path.relpath(frame.path, root)))[0]
         return f"{stem}.png" if frame.video_index is None else os.path.join(stem, f"{frame.name}.png")

@@ -56,6 +56,7 @@ class FrameSequence:
 
     @property
     def is_video(self) -> bool:
+        """Whether the frames are those of a film, not files of their own."""
         return self.frames[0].video_index is not None
 
     def examples(self, seq_length: int) -> list[Example]:
@@ -89,6 +90,7 @@ class Listing:
     notes: list[Note] = field(default_factory=list)
 
     def note(self, kind: str, what: str, lost: bool = False, number: int = 1) -> None:
+        """Adds what the user should know, see `Note`."""
         self.notes.append(Note(kind, what, lost, number))
 
     def add(

@@ -61,9 +61,11 @@ class Drive(NamedTuple):
     held_out: bool
 
     def raw_dir(self, output_dir: str) -> str:
+        """Its folder in the layout of KITTI raw."""
         return os.path.join(output_dir, "kitti_raw", self.date, self.name)
 
     def sequence_dir(self, output_dir: str) -> str:
+        """Its folder in the layout of KITTI odometry."""
         return os.path.join(output_dir, "kitti_odometry", "sequences", f"{self.sequence:02d}")
 
 

@@ -56,6 +56,7 @@ class Car(NamedTuple):
     colour: np.ndarray
 
     def box(self, frame: int) -> Box:
+        """The car as a box at a frame."""
         length_m, width_m, height_m = self.size_m
         return Box(self.position[frame], float(self.yaw_rad[frame]), length_m / 2, width_m / 2, height_m, "thing")
 

@@ -45,6 +45,7 @@ class Mean(NamedTuple):
         return self._replace(normalizer=self.normalizer / count, least=self.least / count)
 
     def value(self) -> tf.Tensor:
+        """The mean itself, a scalar."""
         if isinstance(self.normalizer, float) and self.least == 0.0:  # as almost always, and cheaper
             return self.total / self.normalizer
         return self.total / tf.maximum(

@@ -64,6 +64,7 @@ class DepthNetwork(Network):
 
     @property
     def rounding(self) -> float:
+        """By how much more than usual an export may differ by rounding alone."""
         # Of few pixels that are almost alike the deviation is small, and is divided by.
         return 1.0 if self.norm == "none" else 10.0
 

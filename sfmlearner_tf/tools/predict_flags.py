@@ -26,6 +26,7 @@ FLAGS = flags.FLAGS
 
 
 def check_flags() -> None:
+    """Raises UserError if flags exclude or lack each other, whatever the recording."""
     if (FLAGS.ckpt_file is None) == (FLAGS.saved_model is None):
         found = "none" if FLAGS.ckpt_file is None else "both"
         raise UserError(f"expected one of --ckpt_file and --saved_model, found {found}")
@@ -61,6 +62,7 @@ def check_flags() -> None:
 
 
 def choose_outputs(recording: Recording) -> list[str]:
+    """What is written: the names of --output, or what suits the recording. Raises UserError if that is nothing."""
     if FLAGS.output is None:
         return ["mp4" if recording.is_video else "png"]
     if not FLAGS.output and not FLAGS.poses:
@@ -80,10 +82,12 @@ def check_recording(recording: Recording, outputs: list[str]) -> None:
 
 
 def find_color_range(recording: Recording, outputs: list[str]) -> str:
+    """Whether the colours are "fixed" for all frames or "per_image"."""
     return FLAGS.color_range or ("fixed" if recording.is_video or "mp4" in outputs else "per_image")
 
 
 def find_scale_source(recording: Recording) -> SparseDepths | CameraHeight | None:
+    """What gives the scale, where it is measured. Raises UserError if that cannot be read or lacks the camera."""
     if FLAGS.scale_from_sparse:
         return SparseDepths(FLAGS.scale_from_sparse, recording)
     if FLAGS.camera_height_m:

@@ -47,6 +47,7 @@ class Recording(NamedTuple):
 
     @property
     def is_video(self) -> bool:
+        """Whether the frames are those of a film, not files of their own."""
         return self.frames[0].video_index is not None
 
     @property

@@ -25,6 +25,7 @@ FLAGS = flags.FLAGS
 
 
 def check_flags() -> None:
+    """Raises UserError if a value is out of its range, or flags exclude or lack each other."""
     if FLAGS.seq_length < 3 or FLAGS.seq_length % 2 == 0:
         raise UserError(f"--seq_length: expected an odd number of at least 3, found {FLAGS.seq_length}")
     find_share()
@@ -96,6 +97,7 @@ def chooses_by_flow() -> bool:
 
 
 def find_geometry() -> Geometry:
+    """How frames become those of the strips."""
     kept_share = KEPT_SHARE if FLAGS.dataset_name == "cityscapes" else 1
     return Geometry(FLAGS.img_width, FLAGS.img_height, int(FLAGS.img_height * kept_share), _crop())
 
@@ -110,6 +112,7 @@ def _crop() -> tuple[int, int, int, int] | None:
 
 
 def find_selection() -> Selection:
+    """Which frames are used. Raises UserError if the list of static frames cannot be read."""
     static: dict[str, list[int]] = {}
     if FLAGS.static_frames_file:
         static = splits.read_static_frames(FLAGS.static_frames_file)
@@ -119,6 +122,7 @@ def find_selection() -> Selection:
 
 
 def calibrate(width: int, height: int) -> Intrinsics:
+    """The camera that the flags give for frames of a size, pixels. Raises UserError if it is implausible."""
     if FLAGS.intrinsics == calibration.UNKNOWN:
         return calibration.stand_in(width, height)
     if FLAGS.intrinsics:
@@ -131,6 +135,7 @@ def calibrate(width: int, height: int) -> Intrinsics:
 
 
 def find_share() -> tuple[int, int]:
+    """The part (i, n) that --shard=i/n asks for, 1 of 1 without. Raises UserError for what is none."""
     match = re.fullmatch(r"(\d{1,9})/(\d{1,9})", FLAGS.shard or "1/1")
     if not match or not 1 <= int(match[1]) <= int(match[2]):
         raise UserError(f"--shard: expected i/n with i from 1 to n, found {FLAGS.shard!r}")
