@@ -14,6 +14,7 @@ from sfmlearner_tf.data.video import find_ffmpeg
 from sfmlearner_tf.errors import UserError
 from sfmlearner_tf.tools.predict_cloud import CLIP_POINTS, CloudWriter, find_camera
 from sfmlearner_tf.tools.predict_input import Recording, check_images
+from sfmlearner_tf.tools.predict_networks import check_source
 from sfmlearner_tf.tools.predict_scale import CameraHeight, SparseDepths
 from sfmlearner_tf.tools.predict_surfaces import SurfaceWriter, check_edges
 
@@ -27,9 +28,7 @@ FLAGS = flags.FLAGS
 
 def check_flags() -> None:
     """Raises UserError if flags exclude or lack each other, whatever the recording."""
-    if (FLAGS.ckpt_file is None) == (FLAGS.saved_model is None):
-        found = "none" if FLAGS.ckpt_file is None else "both"
-        raise UserError(f"expected one of --ckpt_file and --saved_model, found {found}")
+    check_source(FLAGS.ckpt_file, FLAGS.saved_model)
     if FLAGS.seq_length and FLAGS.seq_length % 2 == 0:
         raise UserError(f"--seq_length={FLAGS.seq_length}: expected an odd number")
     scales = [f"--{name}" for name in ("scale", "scale_from_sparse", "camera_height_m") if FLAGS[name].present]

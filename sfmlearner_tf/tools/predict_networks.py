@@ -12,6 +12,13 @@ if TYPE_CHECKING:
     from sfmlearner_tf.prediction import DepthPredictor, PosePredictor
 
 
+def check_source(ckpt_file: str | None, saved_model: str | None) -> None:
+    """Raises UserError unless one of the two flags says where the networks are."""
+    if (ckpt_file is None) == (saved_model is None):
+        found = "none" if ckpt_file is None else "both"
+        raise UserError(f"expected one of --ckpt_file and --saved_model, found {found}")
+
+
 def load_checkpoint(
     path: str, height: int | None, width: int | None, seq_length: int | None, *, depth: bool, pose: bool
 ) -> tuple[DepthPredictor | None, PosePredictor | None]:

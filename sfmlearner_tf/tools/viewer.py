@@ -24,6 +24,7 @@ from kitti_eval import command
 from sfmlearner_tf import run_config
 from sfmlearner_tf.errors import UserError
 from sfmlearner_tf.tools.predict_cloud import find_camera
+from sfmlearner_tf.tools.predict_networks import check_source
 
 if TYPE_CHECKING:
     from sfmlearner_tf.prediction import DepthPredictor
@@ -36,9 +37,7 @@ _OPEN = flags.DEFINE_bool("open", True, "Open the page in the browser.")
 
 
 def main() -> None:
-    if (_CKPT_FILE.value is None) == (_SAVED_MODEL.value is None):
-        found = "none" if _CKPT_FILE.value is None else "both"
-        raise UserError(f"expected one of --ckpt_file and --saved_model, found {found}")
+    check_source(_CKPT_FILE.value, _SAVED_MODEL.value)
     camera = None
     if _INTRINSICS.value or (_CKPT_FILE.value and run_config.read_intrinsics(os.path.dirname(_CKPT_FILE.value))):
         camera = find_camera("--intrinsics", _INTRINSICS.value, _CKPT_FILE.value)

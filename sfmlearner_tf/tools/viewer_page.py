@@ -101,10 +101,8 @@ def make_page(viewer: Viewer) -> gr.Blocks:
             said = gr.Markdown()
             with gr.Row():
                 scale = gr.Slider(0.1, 50, 1, step=0.1, label="Scale: metres per unit of depth")
-                focal_length = gr.Slider(
-                    0.3, 2, KITTI_FOCAL_LENGTH, step=0.01, label="Focal length, in widths of the picture"
-                )
-                focal_length.visible = viewer.camera is None
+                label, is_asked = "Focal length, in widths of the picture", viewer.camera is None
+                focal_length = gr.Slider(0.3, 2, KITTI_FOCAL_LENGTH, step=0.01, label=label, visible=is_asked)
                 farthest = gr.Slider(1, 20, FARTHEST_OF_MEDIAN, step=0.5, label="Farthest point, in median depths")
             cloud = gr.Plot(label="Point cloud: turn it with the mouse")
         with gr.Tab("Clip"), gr.Row():
