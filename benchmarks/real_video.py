@@ -41,6 +41,8 @@ PROTOCOL = DepthProtocol()
 
 _DATA_DIR = flags.DEFINE_string("data_dir", "data", "Folder of the recordings.")
 _OUTPUT_DIR = flags.DEFINE_string("output_dir", "real", "Folder of the truth.")
+_IMG_HEIGHT = flags.DEFINE_integer("img_height", HEIGHT, "Height of the networks' images.", lower_bound=1)
+_IMG_WIDTH = flags.DEFINE_integer("img_width", WIDTH, "Width of them.", lower_bound=1)
 _CKPT_FILES = flags.DEFINE_list("ckpt_files", [], "Checkpoints with both networks; none: the trivial predictors only.")
 
 
@@ -76,13 +78,18 @@ def evaluate_checkpoint(truth: dict[str, np.ndarray], ckpt_file: str) -> tuple[d
     """Abs Rel of each set of frames, and the ATE of each sequence."""
     from sfmlearner_tf import prediction
 
-    depth = prediction.load_depth_predictor(ckpt_file, HEIGHT, WIDTH)
-    pose = prediction.load_pose_predictor(ckpt_file, HEIGHT, WIDTH, 3)
-    errors = evaluate_depths(truth, lambda images: [depth.predict(image[None]).numpy()[0] for image in images])
+    height, width = _IMG_HEIGHT.value, _IMG_WIDTH.value
+    depth = prediction.load_depth_predictor(ckpt_file, height, width)
+    pose = prediction.load_pose_predictor(ckpt_file, height, width, 3)
+
+    def predict(images: np.ndarray) -> list[np.ndarray]:
+        return [depth.predict(shrink(image, height, width)[None]).numpy()[0] for image in images]
+
+    errors = evaluate_depths(truth, predict)
     ates = []
     for sequence in SEQUENCES:
-        frames = truth[f"frames_{sequence}"]
-        windows = [list(frames[i : i + 3]) for i in range(len(frames) - 2)]
+        frames = [shrink(frame, height, width) for frame in truth[f"frames_{sequence}"]]
+        windows = [frames[i : i + 3] for i in range(len(frames) - 2)]
         motions = pose_vectors_to_matrices(pose.predict_windows(windows))
         # Window i gives the motion from its second frame to its third; the first window that from the first frame, too.
         to_next = [np.linalg.inv(motions[0, 0]), *(each[2] @ np.linalg.inv(each[1]) for each in motions)]
@@ -137,7 +144,7 @@ def make_truth(data: Path) -> dict[str, np.ndarray]:
         truth[f"depths_{sequence}"] = np.stack(
             [depth_from_stereo(left, right, calibration[0, 0]).astype(np.float16) for left, right in images]
         )
-        truth[f"images_{sequence}"] = np.stack([_shrink(left) for left, _ in images])
+        truth[f"images_{sequence}"] = np.stack([shrink(left) for left, _ in images])
         scale = np.array([WIDTH / width, HEIGHT / height])
         truth[f"focal_{sequence}"] = calibration[[0, 1], [0, 1]] * scale
         truth[f"centre_{sequence}"] = calibration[:2, 2] * scale
@@ -152,7 +159,7 @@ def make_truth(data: Path) -> dict[str, np.ndarray]:
     listed = [name for name in list_eigen_files() if DRIVE in name]
     found = [(name, load_ground_truth(data / "kitti_raw", name, "eigen")) for name in listed]
     scanned = [(name, each) for name, each in found if each is not None]
-    truth["images_0052"] = np.stack([_shrink(_read(data / "kitti_raw" / name)) for name, _ in scanned])
+    truth["images_0052"] = np.stack([shrink(_read(data / "kitti_raw" / name)) for name, _ in scanned])
     truth["depths_0052"] = np.stack([each.depth_m for _, each in scanned]).astype(np.float16)
     return truth
 
@@ -205,9 +212,9 @@ def _read(path: Path) -> np.ndarray:
         return np.asarray(image.convert("RGB"))
 
 
-def _shrink(image: np.ndarray) -> np.ndarray:
+def shrink(image: np.ndarray, height: int = HEIGHT, width: int = WIDTH) -> np.ndarray:
     """As the release resizes the images of its depth test."""
-    return np.asarray(Image.fromarray(image).resize((WIDTH, HEIGHT), Image.Resampling.LANCZOS))
+    return np.asarray(Image.fromarray(image).resize((width, height), Image.Resampling.LANCZOS))
 
 
 if __name__ == "__main__":

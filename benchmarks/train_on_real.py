@@ -2,13 +2,13 @@
 
     python benchmarks/train_on_real.py --data_dir=data --output_dir=real --steps=850,900 --seeds=1,2,3
 
-At 128x416, batch 4, `recommended`. --stages: generated is the first stage alone, both goes on from it, real begins from
-random weights on the real video, with the steps of both. --data_dir is that of benchmarks/real_video.py, which measures
-the last weights of every run; no other checkpoint is looked at, so nothing is chosen by the test. Left out of training:
-frames 38 on of the odometry pieces, frames 1,800 on of Malaga, drive 0052. What is done is not done again, and a
-training that was stopped goes on.
+`recommended`, batch 4; images of --img_height x --img_width. --stages: generated is the first stage alone, both goes on
+from it, real begins from random weights on the real video, with the steps of both. --data_dir is that of
+benchmarks/real_video.py, which measures the last weights of every run; no other checkpoint is looked at, so nothing is
+chosen by the test. Left out of training: frames 38 on of the odometry pieces, frames 1,800 on of Malaga, drive 0052.
+What is done is not done again, and a training that was stopped goes on.
 
-A step takes about half a second on two cores, 23 ms on an H100.
+At 128x416 a step takes about half a second on two cores, 23 ms on an H100.
 """
 
 from __future__ import annotations
@@ -75,18 +75,17 @@ def name_run(folder: Path, stage: str, seed: str) -> Path:
 
 def make_streets(folder: Path) -> list[str]:
     """The folders of the formatted generated streets."""
-    size = (f"--img_height={real_video.HEIGHT}", f"--img_width={real_video.WIDTH}")
     formatted = []
     for seed in STREETS:
         world = folder / "generated" / f"streets_{seed}"
         demo_world.call(
             "sfmlearner_tf.tools.make_synthetic_kitti", f"--output_dir={world}", "--num_train_scenes=4",
-            "--num_test_scenes=1", *size, "--traffic=0.3", f"--seed={seed}", "--layouts=raw", "--stereo=false",
+            "--num_test_scenes=1", *size_flags(), "--traffic=0.3", f"--seed={seed}", "--layouts=raw", "--stereo=false",
         )  # fmt: skip
         formatted.append(str(folder / "formatted" / world.name))
         demo_world.call(
             "sfmlearner_tf.tools.prepare_train_data", f"--dataset_dir={world / 'kitti_raw'}",
-            "--dataset_name=kitti_raw_eigen", f"--dump_root={formatted[-1]}", "--seq_length=3", *size,
+            "--dataset_name=kitti_raw_eigen", f"--dump_root={formatted[-1]}", "--seq_length=3", *size_flags(),
             "--jpeg_quality=90",
         )  # fmt: skip
     return formatted
@@ -104,10 +103,14 @@ def prepare_video(data: Path, folder: Path) -> list[str]:
         demo_world.call(
             "sfmlearner_tf.tools.prepare_train_data", f"--dataset_dir={frames}", "--dataset_name=images",
             f"--dump_root={dump_root}", "--seq_length=3", f"--intrinsics={camera}", f"--min_flow_px={LEAST_FLOW_PX}",
-            "--jpeg_quality=90",
+            "--jpeg_quality=90", *size_flags(),
         )  # fmt: skip
         formatted.append(f"{dump_root}:{times}")
     return formatted
+
+
+def size_flags() -> tuple[str, str]:
+    return f"--img_height={FLAGS.img_height}", f"--img_width={FLAGS.img_width}"
 
 
 def train(checkpoint_dir: Path, dataset_dir: str, steps: int, seed: str, *further: str) -> None:
@@ -115,7 +118,7 @@ def train(checkpoint_dir: Path, dataset_dir: str, steps: int, seed: str, *furthe
     demo_world.call(
         "sfmlearner_tf.train", "--preset=recommended", f"--dataset_dir={dataset_dir}", f"--seed={seed}",
         f"--checkpoint_dir={checkpoint_dir}", f"--max_steps={steps + 1}", "--val_freq=0", "--max_to_keep=1",
-        *(["--continue_train"] if begun else further),
+        *size_flags(), *(["--continue_train"] if begun else further),
     )  # fmt: skip
 
 
