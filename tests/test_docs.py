@@ -1,37 +1,16 @@
 """What the documents name is there."""
 
 import re
-import shlex
 from dataclasses import fields
-from pathlib import Path
 
 import pytest
 
+from documents import DOCUMENTS, ROOT, read_commands
 from forked import run_forked
 from sfmlearner_tf import TrainConfig
 
-ROOT = Path(__file__).parents[1]
-DOCUMENTS = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").glob("*.md")), ROOT / "checkpoints/README.md"]
 # Of TensorBoard, saved_model_cli, sha256sum and Slurm.
 OTHERS_FLAGS = {"logdir", "dir", "tag_set", "signature_def", "nodes", "ntasks", "gpus", "requeue", "signal", "check"}
-
-
-def read_commands():
-    """Our commands that documents show, each as the document's name and what comes after `python`."""
-    found = []
-    for document in DOCUMENTS:
-        text = document.read_text().replace("\\\n", " ")
-        for line in re.findall(r"^ {4,}((?:python|sfmlearner-[a-z-]+) .+)$", text, re.MULTILINE):
-            program, *words = shlex.split(re.sub(r"<[^>]+>", "0", line), comments=True)  # <what the reader fills in>
-            if words[-1] == "...":
-                continue
-            if program != "python":
-                module = program.replace("sfmlearner-", "").replace("-", "_")
-                folder = "sfmlearner_tf" if module == "train" else "sfmlearner_tf/tools"
-                words = [f"{folder}/{module}.py", *words]
-            if words[0] != "-c":
-                found.append((document.name, *words))
-    return found
 
 
 @pytest.mark.parametrize("command", read_commands(), ids=" ".join)

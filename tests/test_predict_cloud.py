@@ -78,6 +78,13 @@ def test_the_camera_is_that_of_the_image_and_depth_is_scaled(tmp_path):
         writer.write(picture_of((50, 60)), np.full((4, 6), 2.0))
 
 
+def test_the_camera_of_a_crop_is_moved_by_it(tmp_path):
+    camera = find_camera("ply", "1370,1360,960,540", None, crop=(10, 600, 1900, 400))
+    assert camera(1900, 400) == (1370, 1360, 950, -60)
+    with pytest.raises(UserError, match="expected a horizontal field of view of"):
+        find_camera("ply", "13,13,960,540", None, crop=(10, 600, 1900, 400))
+
+
 def test_a_clip_is_joined_along_its_path(tmp_path):
     writer = CloudWriter(tmp_path, find_camera("ply", "6,6,3,2", None), 1.0, None, 12)
     for number in (1, 0):  # threads end in any order

@@ -36,6 +36,17 @@ def test_folders_patterns_and_single_images(tmp_path):
     assert [frame.name for frame in list_recording(str(tmp_path / "2.png")).frames] == ["2"]
 
 
+def test_a_crop_is_cut_out_before_all_else(tmp_path):
+    pixels = np.random.RandomState(0).randint(0, 256, (48, 64, 3)).astype(np.uint8)
+    Image.fromarray(pixels).save(tmp_path / "1.png")
+    recording = list_recording(str(tmp_path))._replace(crop=(3, 5, 20, 10))
+    (picture,) = read_pictures(recording, [0], [], {"network": np.asarray})
+    assert np.array_equal(picture.image, pixels[5:15, 3:23])
+    assert np.array_equal(picture.resized["network"], pixels[5:15, 3:23])
+    with pytest.raises(UserError, match=r"--crop: expected a part of .*1\.png; 64x48 pixels are too few for the crop"):
+        read(recording._replace(crop=(45, 5, 20, 10)))
+
+
 def test_images_of_one_name_are_told_apart(tmp_path):
     for name in ("a/1.png", "a/1.jpg", "b/1.png"):
         save(tmp_path / name)

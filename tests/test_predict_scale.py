@@ -7,7 +7,7 @@ from PIL import Image
 from sfmlearner_tf.data.sequences import Frame
 from sfmlearner_tf.errors import UserError
 from sfmlearner_tf.tools.predict_input import Picture, Recording
-from sfmlearner_tf.tools.predict_scale import compute_ratios, read_points
+from sfmlearner_tf.tools.predict_scale import SparseDepths, compute_ratios, read_points
 
 ONE = Recording("a", (Frame("a", "in/a.jpg"),), [0.0])
 TWO = Recording("in", (Frame("a", "in/a.jpg"), Frame("b", "in/b.jpg")), [0.0, 1.0])
@@ -65,6 +65,14 @@ def test_ratios_are_of_the_depth_at_the_pixel(table):
     picture = Picture(0, ONE.frames[0], Image.new("RGB", (8, 4)))
     points = read_points(table("u,v,depth_m\n2,1,10\n4.4,3.4,10\n0,0,10\n"), ONE)[0]
     np.testing.assert_allclose(compute_ratios(points, picture, depth), [17.5, 27.5, 10], rtol=1e-6)
+
+
+def test_points_are_those_of_the_whole_image_where_it_is_cropped(table):
+    path = table("u,v,depth_m\n11,21,5\n12,21,7\n10,20,9\n14,21,3\n")
+    picture = Picture(0, ONE.frames[0], Image.new("RGB", (3, 2)))
+    depths = SparseDepths(path, ONE._replace(crop=(11, 20, 3, 2)))
+    depth = np.array([[1, 2, 4], [1, 2, 5]], np.float32)
+    np.testing.assert_allclose(depths.ratios(picture, depth), [5 / 1, 7 / 2], rtol=1e-6)
 
 
 @pytest.mark.parametrize("pixel", ["7.5,0", "0,4", "-0.6,0", "0,-1"])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 from collections.abc import Generator, Iterator
 from typing import NamedTuple
 
@@ -54,13 +55,35 @@ def to_rgb(image: Image.Image) -> Image.Image:
     return image.convert("RGB")
 
 
+Crop = tuple[int, int, int, int]
+"""What is cut out of an image: left, top, width, height, pixels."""
+
+
+def parse_crop(text: str | None) -> Crop | None:
+    """The crop "left,top,width,height" of --crop; None where nothing is given. Raises UserError if it is malformed."""
+    if not text:
+        return None
+    match = re.fullmatch(r"(\d{1,9}),(\d{1,9}),([1-9]\d{,8}),([1-9]\d{,8})", text)
+    if not match:
+        raise UserError(f"--crop: expected left,top,width,height in pixels, found {text!r}")
+    return int(match[1]), int(match[2]), int(match[3]), int(match[4])
+
+
+def crop_image(image: Image.Image, crop: Crop) -> Image.Image:
+    """The part of an image that is inside the crop. Raises ValueError if the image is smaller."""
+    left, top, width, height = crop
+    if left + width > image.width or top + height > image.height:
+        raise ValueError(f"{image.width}x{image.height} pixels are too few for the crop {crop}")
+    return image.crop((left, top, left + width, top + height))
+
+
 class Geometry(NamedTuple):
-    """How frames get their training size: crop to `crop` (left, top, width, height), resize, keep the top rows."""
+    """How frames get their training size: crop, resize, keep the top rows."""
 
     width: int
     height: int
     kept_height: int
-    crop: tuple[int, int, int, int] | None = None
+    crop: Crop | None = None
 
     def apply(self, image: Image.Image, method: Image.Resampling = Image.Resampling.BILINEAR) -> Image.Image:
         """Turns an image into one [kept_height, width]; bilinear with antialiasing, as in the release.
@@ -68,10 +91,7 @@ class Geometry(NamedTuple):
         Raises ValueError if the image is smaller than the crop.
         """
         if self.crop:
-            left, top, width, height = self.crop
-            if left + width > image.width or top + height > image.height:
-                raise ValueError(f"{image.width}x{image.height} pixels are too few for the crop {self.crop}")
-            image = image.crop((left, top, left + width, top + height))
+            image = crop_image(image, self.crop)
         resized = image.resize((self.width, self.height), method)
         return resized.crop((0, 0, self.width, self.kept_height)) if self.kept_height < self.height else resized
 

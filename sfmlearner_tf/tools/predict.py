@@ -40,7 +40,6 @@ command again predicts all frames anew.
 from __future__ import annotations
 
 import contextlib
-import os
 import time
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -52,10 +51,11 @@ from tqdm import tqdm
 
 from kitti_eval import command
 from kitti_eval.workers import map_ahead
+from sfmlearner_tf.data.frames import parse_crop
 from sfmlearner_tf.data.sequences import Note
 from sfmlearner_tf.errors import UserError
 from sfmlearner_tf.tools import predict_flags
-from sfmlearner_tf.tools.predict_cloud import FARTHEST_OF_MEDIAN, CloudWriter, find_camera
+from sfmlearner_tf.tools.predict_cloud import FARTHEST_OF_MEDIAN, CloudWriter
 from sfmlearner_tf.tools.predict_input import (
     Picture,
     Recording,
@@ -124,6 +124,10 @@ flags.DEFINE_string(
     None,
     "ply, normals, camera_height_m, refine_steps: fx,fy,cx,cy, pixels of the images; by default those learned.",
 )
+flags.DEFINE_string(
+    "crop", None, "left,top,width,height in pixels to cut out of each image before all else, as preparation did. "
+    "--intrinsics and --scale_from_sparse still mean pixels of the whole image.",
+)  # fmt: skip
 flags.DEFINE_float(
     "max_depth", None, f"ply: farthest depth; by default {FARTHEST_OF_MEDIAN:g} times the median.", 1e-9, 1e9
 )
@@ -132,7 +136,7 @@ flags.DEFINE_string("scale_from_sparse", None, "CSV file of measured depths (u,v
 
 def main() -> None:
     predict_flags.check_flags()
-    recording = list_recording(FLAGS.input, FLAGS.output_dir)
+    recording = list_recording(FLAGS.input, FLAGS.output_dir)._replace(crop=parse_crop(FLAGS.crop))
     outputs = predict_flags.choose_outputs(recording)
     source = predict_flags.find_scale_source(recording)
     predict_flags.check_recording(recording, outputs)
@@ -142,7 +146,7 @@ def main() -> None:
     depth_network, pose_network = _load_networks(needs_depth=bool(outputs or source))
     if pose_network:
         check_length(len(recording.frames), pose_network.seq_length, FLAGS.input)
-    _make_output_dir()
+    predict_flags.make_output_dir()
     resizers = make_resizers(depth=depth_network, pose=pose_network)
     motions = MotionPredictor(pose_network, FLAGS.batch_size) if pose_network else None
     fixes_range = bool({"png", "mp4"} & set(outputs)) and predict_flags.find_color_range(recording, outputs) == "fixed"
@@ -173,13 +177,6 @@ def main() -> None:
     if notes or count < len(recording.frames):
         reason = f"{notes[0].kind}: {notes[0].what}" if notes else "the others are missing"
         raise UserError(f"{count} of {len(recording.frames)} frames could be read and are done; {reason}")
-
-
-def _make_output_dir() -> None:
-    try:
-        os.makedirs(FLAGS.output_dir, exist_ok=True)
-    except OSError as error:
-        raise UserError(f"--output_dir={FLAGS.output_dir}: expected a writable folder; {error.strerror}") from error
 
 
 def _load_networks(needs_depth: bool) -> tuple[DepthPredictor | None, PosePredictor | None]:
@@ -251,7 +248,7 @@ def _open_writer(
 def _make_refiner(recording: Recording, network: DepthPredictor) -> Refiner:
     config = find_options(FLAGS.ckpt_file, network.height, network.width)
     check_length(len(recording.frames), config.seq_length, FLAGS.input)
-    camera = None if config.learn_intrinsics else find_camera("--refine_steps", FLAGS.intrinsics, FLAGS.ckpt_file)
+    camera = None if config.learn_intrinsics else predict_flags.read_camera("--refine_steps")
     return Refiner(FLAGS.ckpt_file, config, FLAGS.refine_steps, camera)
 
 

@@ -11,6 +11,7 @@ import numpy as np
 from kitti_eval.files import write_whole
 from sfmlearner_tf import run_config
 from sfmlearner_tf.data.calibration import check_intrinsics, parse_intrinsics
+from sfmlearner_tf.data.frames import Crop
 from sfmlearner_tf.data.sequences import Intrinsics
 from sfmlearner_tf.errors import UserError
 from sfmlearner_tf.tools.predict_input import Picture
@@ -27,17 +28,23 @@ POINT = np.dtype([("position", "<f4", 3), ("colour", "u1", 3)])
 
 
 Camera = Callable[[int, int], Intrinsics]
-"""From the width and height of an image to its intrinsics, pixels. Raises UserError if those are implausible."""
+"""From the width and height of an image, cropped if that is asked for, to its intrinsics, pixels. Raises UserError if
+those are implausible."""
 
 
-def find_camera(needed_by: str, given: str | None, ckpt_file: str | None) -> Camera:
+def find_camera(needed_by: str, given: str | None, ckpt_file: str | None, crop: Crop | None = None) -> Camera:
     """The camera with the intrinsics "fx,fy,cx,cy" that are given, else with those that the checkpoint's run learned.
+
+    What is given is of the images before the crop, what was learned is of what training saw.
 
     Raises:
         UserError: there are neither, though something needs them.
     """
     if given is not None:
         intrinsics = parse_intrinsics(given)
+        if crop:
+            cropped = _crop_intrinsics(intrinsics, crop)
+            return lambda width, height: cropped
         return lambda width, height: check_intrinsics(intrinsics, width, height)
     config = run_config.read_beside(ckpt_file) if ckpt_file else None
     learned = run_config.read_intrinsics(os.path.dirname(ckpt_file)) if ckpt_file else None
@@ -47,6 +54,14 @@ def find_camera(needed_by: str, given: str | None, ckpt_file: str | None) -> Cam
     size = np.array([config.img_width, config.img_height] * 2)
     shares = np.array([learned[name] for name in Intrinsics._fields]) / size
     return lambda width, height: Intrinsics(*(shares * np.tile([width, height], 2)))
+
+
+def _crop_intrinsics(intrinsics: Intrinsics, crop: Crop) -> Intrinsics:
+    left, top, width, height = crop
+    _, _, cx, cy = intrinsics
+    # The whole image is as large as the crop needs, or larger: its principal point may be beyond the crop.
+    check_intrinsics(intrinsics, max(left + width, int(cx) + 1), max(top + height, int(cy) + 1))
+    return intrinsics._replace(cx=cx - left, cy=cy - top)
 
 
 def find_intrinsics(camera: Camera, size: tuple[int, int], shape: tuple[int, ...]) -> Intrinsics:

@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING
 from absl import flags
 
 from sfmlearner_tf import run_config
+from sfmlearner_tf.data.frames import parse_crop
 from sfmlearner_tf.data.video import find_ffmpeg
 from sfmlearner_tf.errors import UserError
-from sfmlearner_tf.tools.predict_cloud import CLIP_POINTS, CloudWriter, find_camera
+from sfmlearner_tf.tools.predict_cloud import CLIP_POINTS, Camera, CloudWriter, find_camera
 from sfmlearner_tf.tools.predict_input import Recording, check_images
 from sfmlearner_tf.tools.predict_networks import check_source
 from sfmlearner_tf.tools.predict_scale import CameraHeight, SparseDepths
@@ -57,7 +58,20 @@ def check_flags() -> None:
     }
     for name, is_asked in needs_camera.items():
         if is_asked:
-            find_camera(name, FLAGS.intrinsics, FLAGS.ckpt_file)
+            read_camera(name)
+
+
+def read_camera(needed_by: str) -> Camera:
+    """The camera of the cropped images, see `find_camera`. Raises UserError as it does."""
+    return find_camera(needed_by, FLAGS.intrinsics, FLAGS.ckpt_file, parse_crop(FLAGS.crop))
+
+
+def make_output_dir() -> None:
+    """Raises UserError where that cannot be."""
+    try:
+        os.makedirs(FLAGS.output_dir, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"--output_dir={FLAGS.output_dir}: expected a writable folder; {error.strerror}") from error
 
 
 def choose_outputs(recording: Recording) -> list[str]:
@@ -90,7 +104,7 @@ def find_scale_source(recording: Recording) -> SparseDepths | CameraHeight | Non
     if FLAGS.scale_from_sparse:
         return SparseDepths(FLAGS.scale_from_sparse, recording)
     if FLAGS.camera_height_m:
-        camera = find_camera("--camera_height_m", FLAGS.intrinsics, FLAGS.ckpt_file)
+        camera = read_camera("--camera_height_m")
         return CameraHeight(FLAGS.camera_height_m, camera, recording)
     return None
 
@@ -99,7 +113,7 @@ def find_cloud_writer(outputs: list[str], scale: float, num_frames: int) -> Clou
     """What writes point clouds; None where they are not asked for."""
     if "ply" not in outputs:
         return None
-    camera = find_camera("ply", FLAGS.intrinsics, FLAGS.ckpt_file)
+    camera = read_camera("ply")
     points_per_image = CLIP_POINTS // num_frames if FLAGS.poses else 0
     return CloudWriter(Path(FLAGS.output_dir), camera, scale, FLAGS.max_depth, points_per_image)
 
@@ -110,7 +124,7 @@ def find_surface_writer(outputs: list[str], network: DepthPredictor | None) -> S
         return None
     from sfmlearner_tf.prediction import load_edge_predictor
 
-    camera = find_camera("normals", FLAGS.intrinsics, FLAGS.ckpt_file) if "normals" in outputs else None
+    camera = read_camera("normals") if "normals" in outputs else None
     edges = load_edge_predictor(FLAGS.ckpt_file, network.height, network.width) if "edges" in outputs else None
     return SurfaceWriter(Path(FLAGS.output_dir), camera, edges, "npy" in outputs)
 

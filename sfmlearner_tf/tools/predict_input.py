@@ -15,7 +15,7 @@ import numpy as np
 from PIL import Image
 
 from kitti_eval.workers import map_ahead
-from sfmlearner_tf.data.frames import open_image, read_upright_size
+from sfmlearner_tf.data.frames import Crop, crop_image, open_image, read_upright_size
 from sfmlearner_tf.data.sequences import Frame, Note
 from sfmlearner_tf.data.video import (
     IMAGE_ENDINGS,
@@ -38,12 +38,14 @@ class Recording(NamedTuple):
     """Frames in order, not yet decoded.
 
     name: prefix of the files for the whole recording. frames: their names are unique and prefix the files of a frame.
-    times_s: [N], seconds from the first frame for a video, 0, 1, 2, ... for images.
+    times_s: [N], seconds from the first frame for a video, 0, 1, 2, ... for images. crop: what is cut out of each frame
+    before all else; None for all of it.
     """
 
     name: str
     frames: tuple[Frame, ...]
     times_s: list[float]
+    crop: Crop | None = None
 
     @property
     def is_video(self) -> bool:
@@ -57,7 +59,8 @@ class Recording(NamedTuple):
 
 
 class Picture(NamedTuple):
-    """A decoded frame: its number in the recording, its upright RGB image, and that resized, by the resizers' names."""
+    """A decoded frame: its number in the recording, its upright RGB image after the recording's crop, and that resized,
+    by the resizers' names."""
 
     number: int
     frame: Frame
@@ -101,12 +104,21 @@ def read_pictures(
     """Decodes the frames with these ascending numbers in order; skips damaged ones and adds notes about them.
 
     Threads decode and resize ahead of what is asked for.
+
+    Raises:
+        UserError: a frame is smaller than the recording's crop.
     """
 
     def load(source: Frame | Image.Image | None) -> tuple[Image.Image, Mapping[str, np.ndarray]] | Note | None:
         image = _open(source) if isinstance(source, Frame) else source
         if not isinstance(image, Image.Image):
             return image
+        if recording.crop:
+            try:
+                image = crop_image(image, recording.crop)
+            except ValueError as error:
+                path = source.path if isinstance(source, Frame) else recording.frames[0].path
+                raise UserError(f"--crop: expected a part of {path}; {error}") from None
         return image, {name: resize(image) for name, resize in resizers.items()}
 
     frames = tuple(recording.frames[number] for number in numbers)

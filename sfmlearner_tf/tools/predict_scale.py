@@ -11,6 +11,7 @@ from typing import NamedTuple
 import numpy as np
 
 from kitti_eval.resize import resize_bilinear
+from sfmlearner_tf.data.frames import Crop
 from sfmlearner_tf.errors import UserError
 from sfmlearner_tf.tools.predict_cloud import Camera, find_intrinsics
 from sfmlearner_tf.tools.predict_ground import find_camera_height
@@ -31,6 +32,10 @@ class Point(NamedTuple):
     depth_m: float
     source: str
 
+    def is_inside(self, width: int, height: int) -> bool:
+        """Whether it is in an image of that size."""
+        return -0.5 <= self.u < width - 0.5 and -0.5 <= self.v < height - 0.5
+
 
 class SparseDepths:
     """Measured depths, the rows of a CSV file; see `read_points`, which may raise UserError."""
@@ -40,6 +45,8 @@ class SparseDepths:
     def __init__(self, path: str, recording: Recording) -> None:
         self.flag = f"--scale_from_sparse={path}"
         self._points = read_points(path, recording)
+        if recording.crop:
+            self._points = {number: crop_points(each, recording.crop) for number, each in self._points.items()}
         self.numbers = set(self._points)
 
     def ratios(self, picture: Picture, depth: np.ndarray) -> list[float]:
@@ -97,13 +104,20 @@ def read_points(path: str, recording: Recording) -> dict[int, list[Point]]:
     return dict(points)
 
 
+def crop_points(points: list[Point], crop: Crop) -> list[Point]:
+    """Those of the points that are inside the crop, at their pixels there."""
+    left, top, width, height = crop
+    moved = [point._replace(u=point.u - left, v=point.v - top) for point in points]
+    return [point for point in moved if point.is_inside(width, height)]
+
+
 def compute_ratios(points: list[Point], picture: Picture, depth: np.ndarray) -> list[float]:
     """Measured over predicted depth at each point; `depth` [h, w] is predicted for the whole image.
 
     Raises UserError for a point outside the image.
     """
     width, height = picture.image.size
-    outside = [point for point in points if not (-0.5 <= point.u < width - 0.5 and -0.5 <= point.v < height - 0.5)]
+    outside = [point for point in points if not point.is_inside(width, height)]
     if outside:
         point = outside[0]
         raise UserError(

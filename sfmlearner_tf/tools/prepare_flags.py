@@ -12,7 +12,7 @@ from absl import flags
 from sfmlearner_tf.data import calibration, splits
 from sfmlearner_tf.data.cityscapes import KEPT_SHARE
 from sfmlearner_tf.data.datasets import OWN_DATASETS
-from sfmlearner_tf.data.frames import Geometry
+from sfmlearner_tf.data.frames import Geometry, parse_crop
 from sfmlearner_tf.data.odometer import OXTS
 from sfmlearner_tf.data.sequences import Intrinsics, Selection
 from sfmlearner_tf.errors import UserError
@@ -99,16 +99,7 @@ def chooses_by_flow() -> bool:
 def find_geometry() -> Geometry:
     """How frames become those of the strips."""
     kept_share = KEPT_SHARE if FLAGS.dataset_name == "cityscapes" else 1
-    return Geometry(FLAGS.img_width, FLAGS.img_height, int(FLAGS.img_height * kept_share), _crop())
-
-
-def _crop() -> tuple[int, int, int, int] | None:
-    if not FLAGS.crop:
-        return None
-    match = re.fullmatch(r"(\d{1,9}),(\d{1,9}),([1-9]\d{,8}),([1-9]\d{,8})", FLAGS.crop)
-    if not match:
-        raise UserError(f"--crop: expected left,top,width,height in pixels, found {FLAGS.crop!r}")
-    return int(match[1]), int(match[2]), int(match[3]), int(match[4])
+    return Geometry(FLAGS.img_width, FLAGS.img_height, int(FLAGS.img_height * kept_share), parse_crop(FLAGS.crop))
 
 
 def find_selection() -> Selection:

@@ -18,7 +18,7 @@ from absl import flags
 from kitti_eval import command, files, report, reproduction
 from kitti_eval.depth_ground_truth import list_lidar_files
 from kitti_eval.errors import UserError
-from kitti_eval.image_lists import list_eigen_files, read_image_list
+from kitti_eval.image_lists import list_test_files
 from kitti_eval.images import find_image
 from kitti_eval.locks import lock_folder
 from kitti_eval.snippets import name_sequences
@@ -30,7 +30,8 @@ _KITTI_ODOM = flags.DEFINE_string("kitti_odom", "", "Folder of KITTI odometry.")
 _CKPT_DEPTH = flags.DEFINE_string("ckpt_depth", "", "Checkpoint with the depth network.")
 _CKPT_POSE = flags.DEFINE_string("ckpt_pose", "", "Checkpoint with the pose network.")
 _OUTPUT_DIR = flags.DEFINE_string("output_dir", "reproduce", "Folder for predictions, results and the report.")
-_TEST_FILE_LIST = flags.DEFINE_string("test_file_list", "", "List of the test images; default: the Eigen split.")
+_SPLIT = flags.DEFINE_string("split", "eigen", "Test images: eigen, or a file that lists them, one per line.")
+_TEST_FILE_LIST = flags.DEFINE_string("test_file_list", "", "Another name for a file given as --split.")
 _TEST_SEQS = flags.DEFINE_list("test_seqs", ["09", "10"], "Numbers of the odometry sequences to evaluate.")
 _SEQ_LENGTH = flags.DEFINE_integer(
     "seq_length", None, "Frames per snippet; by default those of the pose network's training run, else 5."
@@ -70,11 +71,14 @@ def _write_report(sections: list[report.Section], output_dir: Path) -> None:
 
 def _reproduce_depth(kitti_raw: Path, output_dir: Path) -> report.Section:
     steps, prediction = Steps(output_dir, __version__), output_dir / f"{Path(_CKPT_DEPTH.value).name}.npy"
-    image_files = read_image_list(_TEST_FILE_LIST.value) if _TEST_FILE_LIST.value else list_eigen_files()
+    if _SPLIT.value == "stereo":
+        raise UserError("--split=stereo: expected eigen or a file that lists images of KITTI raw")
+    image_files = list_test_files(_SPLIT.value, _TEST_FILE_LIST.value)
+    split = f"--split={_TEST_FILE_LIST.value or _SPLIT.value}"
     predict = [
         *_tool("test_kitti_depth"),
         *_prediction_flags(_CKPT_DEPTH.value, kitti_raw, output_dir),
-        f"--split={_TEST_FILE_LIST.value or 'eigen'}",
+        split,
     ]
     images = [find_image(kitti_raw, image_file) for image_file in image_files]
     steps.run("predict depth", predict, [*_checkpoint_files(_CKPT_DEPTH.value), *images], [prediction])
@@ -86,7 +90,7 @@ def _reproduce_depth(kitti_raw: Path, output_dir: Path) -> report.Section:
             *_evaluation("eval_depth"),
             f"--kitti_dir={kitti_raw}",
             f"--pred_file={prediction}",
-            f"--test_file_list={_TEST_FILE_LIST.value}",
+            split,
             f"--max_depth={cap}",
             f"--output_json={means}",
             f"--output_csv={errors}",
