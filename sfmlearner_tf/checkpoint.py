@@ -20,6 +20,8 @@ from sfmlearner_tf.errors import UserError, first_line
 GLOBAL_STEP = "train_op/global_step"
 # The range of disparity that the weights were trained for; files of 2017 do not tell, and have DispNet's default.
 MIN_DISP = "train_op/min_disp"
+# What the depth network's heads give, as its place in PARAMETRIZATIONS; files of 2017 do not tell, and have the first.
+PARAMETRIZATION = "train_op/depth_parametrization"
 # Its shape tells how many frames the release's pose network sees.
 _OF_FRAMES = "pose_exp_net/cnv1/weights"
 # The first step with the lower learning rate, 0 where the rate never drops; files of 2017 do not tell.

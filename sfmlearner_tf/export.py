@@ -120,7 +120,8 @@ def write_saved_model(networks: Exportable, folder: str) -> list[ExportedFunctio
             depth_at_input_size and disparity_at_input_size [B, H, W, 1]; arbitrary scale.
         pose: target uint8 [B, H, W, 3], sources uint8 [B, H, W, 3*N] -> poses [B, N, 6], target to source, as
             (tx, ty, tz, rx, ry, rz), and the same as matrices src_T_tgt [B, N, 4, 4]; of a network that learns them
-            also the intrinsics [B, 3, 3], pixels of the networks' size.
+            also the intrinsics [B, 3, 3], pixels of the networks' size; of one whose target is the last frame also
+            target_is_last, ones [B].
     """
     functions = {
         name: make_function(networks, name, any_size=True).get_concrete_function() for name in networks.networks

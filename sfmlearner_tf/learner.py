@@ -23,8 +23,9 @@ from sfmlearner_tf.losses.moving_objects import blank_objects, find_object_motio
 from sfmlearner_tf.losses.objective import make_terms
 from sfmlearner_tf.losses.term import Mean, add_up, compute_means
 from sfmlearner_tf.losses.view import View, make_views, turn_around
+from sfmlearner_tf.model_options import PARAMETRIZATIONS
 from sfmlearner_tf.networks.building import build_network, load_network, read_options
-from sfmlearner_tf.networks.depth_network import MIN_DISP
+from sfmlearner_tf.networks.depth_network import check_depth
 from sfmlearner_tf.networks.motion import ExtendedMotion, Motion
 from sfmlearner_tf.networks.object_motion import ObjectMotionNet
 
@@ -88,6 +89,8 @@ class SfMLearner:
         self._learning_rate = LearningRate(config)
         self.disp_net.follow(self.global_step)
         self._min_disp = tf.Variable(config.min_disp, trainable=False, name="min_disp")
+        parametrization = PARAMETRIZATIONS.index(config.depth_parametrization)
+        self._parametrization = tf.Variable(parametrization, trainable=False, dtype=tf.int64)
         # Nothing below is Python's control flow over tensors; looking for it would delay the first step by seconds.
         function = partial(tf.function, autograph=False)
         # XLA compiles no communication: each replica compiles what comes before the losses of all are added up.
@@ -118,7 +121,7 @@ class SfMLearner:
         return list(self.optimizer.variables_by_name.values())
 
     def release_variables(self) -> dict[str, tf.Variable]:
-        """The variables of both networks under the release's names, such as "depth_net/cnv1/weights"."""
+        """The variables of all networks under the release's names, such as "depth_net/cnv1/weights"."""
         return dict(self._variables)
 
     def forward(self, *batch: Any, **fields: Any) -> dict[str, Any]:
@@ -164,9 +167,9 @@ class SfMLearner:
 
         Raises:
             UserError: no such checkpoint, variables that are missing or of another shape (all are listed), or another
-                smallest disparity.
+                smallest disparity or parametrization of depth.
         """
-        checkpoint.check_min_disp(path, MIN_DISP, self.config.min_disp)
+        check_depth(path, self.config)
         moments = {name: variable for name, variable in self.optimizer.state().items() if name != ITERATIONS}
         found = checkpoint.restore(path, {**self._variables, checkpoint.GLOBAL_STEP: self.global_step}, moments)
         step = int(self.global_step.numpy())
@@ -179,7 +182,7 @@ class SfMLearner:
 
     def restore_weights(self, path: str) -> None:
         """Reads the weights alone; raises UserError as `restore` does."""
-        checkpoint.check_min_disp(path, MIN_DISP, self.config.min_disp)
+        check_depth(path, self.config)
         checkpoint.restore(path, self._variables)
 
     def state(self) -> dict[str, tf.Variable]:
@@ -188,6 +191,7 @@ class SfMLearner:
             **self._variables,
             checkpoint.GLOBAL_STEP: self.global_step,
             checkpoint.MIN_DISP: self._min_disp,
+            checkpoint.PARAMETRIZATION: self._parametrization,
             checkpoint.LR_DECAY_STEP: self._learning_rate.drop_step,
             **self.optimizer.state(),
             **(self._loss_scale.state() if self._loss_scale else {}),

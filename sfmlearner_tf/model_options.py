@@ -8,6 +8,9 @@ from functools import partial
 from sfmlearner_tf.networks.registry import network_names
 from sfmlearner_tf.options import option
 
+# What the depth network's outputs can be.
+PARAMETRIZATIONS = ("disparity", "depth", "softplus")
+
 _networks, _objective = partial(option, "networks"), partial(option, "objective")
 
 
@@ -30,7 +33,7 @@ class NetworkOptions:
     )  # fmt: skip
     depth_parametrization: str = _networks(
         "disparity", "What the depth network's outputs are: disparity, 10 sigmoid + min_disp; or depth itself, 10 "
-        "sigmoid + 0.1 (depth) or softplus + 0.1 (softplus).", choices=("disparity", "depth", "softplus"),
+        "sigmoid + 0.1 (depth) or softplus + 0.1 (softplus).", choices=PARAMETRIZATIONS,
     )  # fmt: skip
     edges: bool = _networks(
         False, "Let the depth network learn where the edges of things are, too, which smoothness=planar and "

@@ -107,9 +107,9 @@ class Records:
         metrics, metric = validator.measure(), self.config.best_metric
         if not metrics:
             return
-        self._summaries.write_validation(step, metrics)
         found = ", ".join(f"{name} {value:.4g}" for name, value in metrics.items())
         try:
+            self._summaries.write_validation(step, metrics)
             is_best = metrics.get(metric, math.inf) < self._curves.best(metric)
             kept = f", the best {metric} so far: kept as {self.checkpoints.save_best()}" if is_best else ""
             tqdm.write(f"validation at step {step}: {found}{kept}")

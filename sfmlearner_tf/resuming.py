@@ -11,6 +11,7 @@ import tensorflow as tf
 from kitti_eval.locks import lock_folder
 from sfmlearner_tf import checkpoint, run_config
 from sfmlearner_tf.config import TrainConfig
+from sfmlearner_tf.data import mixture
 from sfmlearner_tf.data.formatted import Example
 from sfmlearner_tf.errors import UserError
 
@@ -25,7 +26,7 @@ def make_data_state(config: TrainConfig, examples: Sequence[Example], position: 
     return {
         SEED: tf.Variable(config.seed, dtype=tf.int64, trainable=False),
         DATA_POSITION: position,
-        DATA_CHECKSUM: tf.Variable(_checksum(examples), dtype=tf.int64, trainable=False),
+        DATA_CHECKSUM: tf.Variable(_checksum(examples, config.dataset_dir), dtype=tf.int64, trainable=False),
     }
 
 
@@ -42,10 +43,20 @@ def check_folder(config: TrainConfig) -> None:
             f"checkpoint_dir={folder} holds an earlier run ({found}): expected another folder, or continue_train or "
             "overwrite"
         )
+    path = config.init_checkpoint_file
+    if found and config.continue_train and path and not _lies_in(path, folder):
+        raise UserError(
+            f"checkpoint_dir={folder} holds an earlier run ({found}), which init_checkpoint_file={path} is not of: "
+            "expected another folder for what continues from there"
+        )
     for name in ("init_checkpoint_file", "anchor_checkpoint_file"):
         path = getattr(config, name)
-        if config.overwrite and path and os.path.realpath(os.path.dirname(path)) == os.path.realpath(folder):
+        if config.overwrite and path and _lies_in(path, folder):
             raise UserError(f"{name}={path} lies in checkpoint_dir, which overwrite empties: expected another folder")
+
+
+def _lies_in(path: str, folder: str) -> bool:
+    return os.path.realpath(os.path.dirname(path)) == os.path.realpath(folder)
 
 
 def check_architecture(before: TrainConfig | None, config: TrainConfig) -> None:
@@ -69,7 +80,7 @@ def list_changes(path: str, before: TrainConfig | None, config: TrainConfig, exa
     seed = int(checkpoint.read_scalar(path, SEED, config.seed))
     if not before and seed != config.seed:
         changes.append(f"seed was {seed}, now {config.seed}")
-    checksum = _checksum(examples)
+    checksum = _checksum(examples, config.dataset_dir)
     if checkpoint.read_scalar(path, DATA_CHECKSUM, checksum) != checksum:
         changes.append(f"train.txt of {config.dataset_dir} lists other examples than before")
     if changes and not config.accept_changes:
@@ -79,6 +90,7 @@ def list_changes(path: str, before: TrainConfig | None, config: TrainConfig, exa
     return changes
 
 
-def _checksum(examples: Sequence[Example]) -> int:
+def _checksum(examples: Sequence[Example], dataset_dir: str) -> int:
     """Tells lists of examples apart, wherever they lie."""
-    return zlib.crc32("\n".join(f"{example.folder} {example.frame}" for example in examples).encode())
+    names = mixture.name_without_place(examples, dataset_dir)
+    return zlib.crc32("\n".join(f"{example.folder} {example.frame}" for example in names).encode())

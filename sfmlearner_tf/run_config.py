@@ -87,6 +87,8 @@ _FOR_A_RUN_ALONE: dict[str, Any] = {
     "val_kitti_dir": "",
     "val_files": "",
     "best_metric": "total",
+    "encoder_weights": "none",
+    "sampler": "native",
 }
 # The files of a run. Those of `model-<step>` are its own where its state file `checkpoint` lists them: others, such as
 # the authors' released ones, may lie beside it.

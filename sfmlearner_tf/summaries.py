@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
+
 import numpy as np
 import tensorflow as tf
 
@@ -27,18 +30,21 @@ class Summaries:
     """
 
     def __init__(self, folder: str, learner: SfMLearner) -> None:
-        try:
+        self.folder = folder
+        with _name_errors(folder):
             self.writer = tf.summary.create_file_writer(folder)
-        except tf.errors.OpError as error:
-            raise UserError(f"cannot write summaries: {first_line(error)}") from None
         self.learner = learner
         # In a graph: outside of one, TensorFlow loses some memory with every image and histogram.
         self._record = tf.function(self._record_batch, autograph=False)
 
     def write(self, step: int, batch: Batch) -> None:
-        """Writes the summaries of a batch, as the networks see it before they learn from it."""
-        self._record(tf.constant(np.int64(step)), batch)
-        self.writer.flush()
+        """Writes the summaries of a batch, as the networks see it before they learn from it.
+
+        Raises UserError where the folder cannot be written to.
+        """
+        with _name_errors(self.folder):
+            self._record(tf.constant(np.int64(step)), batch)
+            self.writer.flush()
 
     def _record_batch(self, step: tf.Tensor, batch: Batch) -> None:
         out = self.learner.forward(batch)
@@ -53,15 +59,27 @@ class Summaries:
                 _write_images(scale, batch, out["projected"][scale], masks)
 
     def write_validation(self, step: int, metrics: dict[str, float]) -> None:
-        """Writes what validation measured, under tags of its own."""
-        with self.writer.as_default(step=step):
+        """Writes what validation measured, under tags of its own. Raises UserError as `write` does."""
+        with _name_errors(self.folder), self.writer.as_default(step=step):
             for name, value in metrics.items():
                 tf.summary.scalar(f"validation/{name}", value)
-        self.writer.flush()
+            self.writer.flush()
 
     def close(self) -> None:
-        """Writes what is not written yet."""
-        self.writer.close()
+        """Writes what is not written yet. Raises UserError as `write` does."""
+        with _name_errors(self.folder):
+            self.writer.close()
+
+
+@contextlib.contextmanager
+def _name_errors(folder: str) -> Iterator[None]:
+    try:
+        yield
+    except tf.errors.OpError as error:
+        # A full disk and too little memory are one error to TensorFlow; that of the disk names the file.
+        if isinstance(error, tf.errors.ResourceExhaustedError) and folder not in str(error):
+            raise
+        raise UserError(f"cannot write summaries: {first_line(error)}") from None
 
 
 def _write_depth(scale: int, depth: tf.Tensor) -> None:

@@ -202,6 +202,7 @@ class Trainer:
             self._say("\n  ".join([f"continuing from {path} with changes:", *changes]))
         self.step = int(self.learner.global_step.numpy())
         self.position = int(checkpoint.read_scalar(path, resuming.DATA_POSITION, self.step * config.batch_size))
+        self._position.assign(np.int64(self.position))  # for a run that is stopped before its first step
         return read_left_out(os.path.dirname(path))
 
     def _restore(self, path: str) -> None:

@@ -1,6 +1,6 @@
 """Validation: the losses on val.txt, and the errors of depth and motion where a KITTI raw tree knows the truth.
 
-This is the one module of the package that uses kitti_eval, so that the metrics of the paper exist once.
+The metrics are those of kitti_eval, so that they exist once.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from tqdm import tqdm
 from kitti_eval.depth_evaluation import DepthProtocol, evaluate_depth_map
 from kitti_eval.depth_ground_truth import GroundTruth, load_ground_truth
 from kitti_eval.image_lists import read_image_list
+from kitti_eval.images import find_image
 from kitti_eval.pose_metrics import compute_translation_error
 from sfmlearner_tf.batch import Batch
 from sfmlearner_tf.config import TrainConfig
@@ -173,12 +174,12 @@ def _find_windows(config: TrainConfig, examples: Sequence[Example]) -> list[Wind
     if not tree.is_dir():
         raise UserError(f"val_kitti_dir={tree}: expected the folder of KITTI raw, found none")
     try:
-        listed = read_image_list(config.val_files) if config.val_files else _list_images(tree, examples)
+        listed = read_image_list(config.val_files) if config.val_files else _list_images(examples)
     except UserError as error:
         raise UserError(f"val_files: {error}") from None
     windows = []
     for image_file in listed:
-        image = tree / image_file
+        image = _find(tree, image_file)
         if len(Path(image_file).parts) < 4 or not image.stem.isdecimal():
             expected = "a name such as date/drive/image_02/data/0000000005.png"
             tqdm.write(f"warning: validation leaves out {image}: expected {expected}")
@@ -193,15 +194,22 @@ def _find_windows(config: TrainConfig, examples: Sequence[Example]) -> list[Wind
     return _spread(windows, config.val_examples)
 
 
-def _list_images(tree: Path, examples: Sequence[Example]) -> list[str]:
+def _find(tree: Path, image_file: str) -> Path:
+    """The file of a listed image; where there is none, the one that is listed."""
+    try:
+        return find_image(tree, image_file)
+    except UserError:
+        return tree / image_file
+
+
+def _list_images(examples: Sequence[Example]) -> list[str]:
     """The examples' names in KITTI raw, such as date/drive/image_02/data/0000000005.png."""
     image_files = []
     for example in examples:
         name = Path(example.folder).name
         drive, camera = name[:-3], name[-2:]
         folder = f"{drive[:10]}/{drive}/image_{camera}/data"
-        suffix = ".jpg" if (tree / folder / f"{example.frame}.jpg").is_file() else ".png"
-        image_files.append(f"{folder}/{example.frame}{suffix}")
+        image_files.append(f"{folder}/{example.frame}.png")
     return image_files
 
 

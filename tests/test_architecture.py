@@ -37,7 +37,7 @@ LAYERS = [
         "losses.constant_depth",
         "losses.cycle",
     },
-    {"losses.object_motion", "losses.object_size", "losses.speed"},
+    {"losses.motion_field", "losses.object_size", "losses.speed"},
     {"losses.photometric", "losses.planarity"},
     {"losses.objective"},
     {"readings"},

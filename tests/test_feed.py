@@ -128,6 +128,12 @@ def test_too_many_end_the_run(data, tmp_path):
     feed_for(data, tmp_path / "run", exactly, max_bad_fraction=0.25)
 
 
+def test_an_example_counts_as_often_as_it_is_listed(data, tmp_path):
+    (data / "train.txt").write_text("drive 0000000004\n" * 3 + "drive 0000000005\n")
+    with pytest.raises(UserError, match="3 of 4 examples are damaged"):
+        feed_for(data, tmp_path, {Example("drive", "0000000004"): "damaged"}, max_bad_fraction=0.5)
+
+
 def test_examples_that_are_no_longer_listed_do_not_count(data, tmp_path):
     listed, gone = Example("drive", "0000000002"), Example("drive", "9")
     feed = feed_for(data, tmp_path, {gone: "damaged", listed: "too"}, max_bad_fraction=0.1)

@@ -12,7 +12,7 @@ from sfmlearner_tf import Batch, SfMLearner, TrainConfig
 from sfmlearner_tf.images import preprocess
 from sfmlearner_tf.losses.cycle import rotation_cycle_loss, translation_cycle_loss
 from sfmlearner_tf.losses.geometry_consistency import geometry_consistency_loss
-from sfmlearner_tf.losses.object_motion import sparsity_loss, total_variation_loss
+from sfmlearner_tf.losses.motion_field import sparsity_loss, total_variation_loss
 from sfmlearner_tf.losses.objective import make_terms
 from sfmlearner_tf.losses.photometric import depth_agreement, photometric_loss, structural_similarity
 from sfmlearner_tf.losses.term import add_up, compute_means

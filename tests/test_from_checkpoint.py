@@ -20,8 +20,9 @@ def test_a_run_is_used_as_it_was_trained(tmp_path):
     """Also where what it was trained with is gone, and where nothing but the options tells what depth means."""
     options = {"depth_parametrization": "softplus", "pose_network": "pairnet", "target_frame": "last", **SIZE}
     config = TrainConfig(
-        val_kitti_dir="gone", best_metric="abs_rel", distribute="mirrored", precision="bfloat16", **options
-    )
+        val_kitti_dir="gone", best_metric="abs_rel", distribute="mirrored", precision="bfloat16", sampler="addons",
+        **options,
+    )  # fmt: skip
     run_config.write(config, str(tmp_path))
     learner = SfMLearner(TrainConfig(seed=3, **options))
     path = learner.save(str(tmp_path))
@@ -46,6 +47,19 @@ def test_files_without_options_tell_how_many_frames_they_see(tmp_path):
     assert again.config == TrainConfig(seq_length=5)
     images, sources = make_frames(1), make_frames(4, 1)
     np.testing.assert_array_equal(again.predict_pose(images, sources), learner.predict_pose(images, sources))
+
+
+def test_an_encoder_s_first_weights_may_be_gone(tmp_path):
+    options = {"depth_network": "resnet50", **SIZE}
+    run_config.write(TrainConfig(encoder_weights="gone.h5", **options), str(tmp_path))
+    path = SfMLearner(TrainConfig(**options)).save(str(tmp_path))
+    assert SfMLearner.from_checkpoint(path).config == TrainConfig(**options)
+
+
+def test_pairs_of_frames_need_their_options(tmp_path):
+    path = SfMLearner(TrainConfig(pose_network="pairnet", **SIZE)).save(str(tmp_path))
+    with pytest.raises(UserError, match=r"expected config\.json beside this pose network of pairs of frames"):
+        SfMLearner.from_checkpoint(path)
 
 
 def test_what_is_missing_is_named(tmp_path):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from collections import Counter
 
 import numpy as np
@@ -132,6 +133,10 @@ def test_a_run_learns_from_all_goes_on_and_names_what_changed(folders, tmp_path,
     run(f"{town},{road}:2", 6, continue_train=True)
     with pytest.raises(UserError, match="lists other examples than before"):
         run(f"{town},{road}", 8, continue_train=True)
+    moved = [shutil.move(folder, f"{folder}_moved") for folder in folders]
+    run(f"{os.path.relpath(moved[0])},{moved[1]}:2", 8, continue_train=True)
+    with pytest.raises(UserError, match="lists other examples than before"):
+        run(f"{moved[1]}:2,{moved[0]}", 9, continue_train=True)
 
 
 @pytest.mark.usefixtures("small_depth_network")

@@ -48,6 +48,28 @@ def test_resumed_training_equals_uninterrupted(dataset_dir, tmp_path, capsys):
 
 
 @pytest.mark.usefixtures("small_depth_network")
+def test_a_run_that_is_stopped_before_its_first_step_keeps_its_place(dataset_dir, tmp_path):
+    trainer(dataset_dir, tmp_path, max_steps=4).run()
+    for _ in range(2):
+        run = trainer(dataset_dir, tmp_path, max_steps=9, continue_train=True)
+        assert (run.step, run.position) == (3, 6)
+        assert list(run.steps(stopped=[2])) == []
+
+
+@pytest.mark.usefixtures("small_depth_network")
+def test_a_run_does_not_continue_in_the_folder_of_another(dataset_dir, tmp_path):
+    for name in ("one", "other"):
+        trainer(dataset_dir, tmp_path / name, max_steps=2).run()
+    before = {path: path.read_bytes() for path in (tmp_path / "other").iterdir()}
+    path = str(tmp_path / "one" / "model.latest")
+    with pytest.raises(UserError, match=r"other holds an earlier run .*, which init_checkpoint_file=.* is not of"):
+        trainer(dataset_dir, tmp_path / "other", max_steps=4, continue_train=True, init_checkpoint_file=path)
+    assert {path: path.read_bytes() for path in (tmp_path / "other").iterdir()} == before
+    trainer(dataset_dir, tmp_path / "new", max_steps=4, continue_train=True, init_checkpoint_file=path).run()
+    trainer(dataset_dir, tmp_path / "one", max_steps=4, continue_train=True, init_checkpoint_file=path).run()
+
+
+@pytest.mark.usefixtures("small_depth_network")
 def test_checkpoints_that_cannot_be_used_are_named(dataset_dir, tmp_path):
     run = tmp_path / "run"
     for folder, options, message in (

@@ -1,7 +1,10 @@
 """What becomes of a training run when something goes wrong: its folder, its data or its disk."""
 
+import resource
+
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from formatted_data import write_formatted_data
 from kitti_eval.locks import lock_folder
@@ -162,3 +165,24 @@ def test_summaries_that_cannot_be_written_are_told(dataset_dir, tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(UserError, match=r"cannot write summaries: .*file is not a directory"):
         Summaries(str(tmp_path / "file" / "run"), trainer(dataset_dir, tmp_path / "run").learner)
+
+
+def test_a_disk_that_summaries_fill_is_no_lack_of_memory(dataset_dir, tmp_path):
+    from sfmlearner_tf.summaries import Summaries
+
+    learner = trainer(dataset_dir, tmp_path / "run").learner
+    summaries = Summaries(str(tmp_path / "run"), learner)
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, limits[1]))
+    try:
+        with pytest.raises(UserError, match=r"cannot write summaries: .*tfevents"):
+            summaries.write_validation(1, {f"metric_{number}": 1.0 for number in range(100)})
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+
+
+def test_too_little_memory_for_summaries_stays_that(tmp_path):
+    from sfmlearner_tf import summaries
+
+    with pytest.raises(tf.errors.ResourceExhaustedError), summaries._name_errors(str(tmp_path)):
+        raise tf.errors.ResourceExhaustedError(None, None, "OOM when allocating tensor with shape[4,128,416,32]")

@@ -136,6 +136,16 @@ def test_true_motion_is_from_the_target_to_its_sources(dataset_dir, kitti_dir, t
 
 
 @pytest.mark.usefixtures("small_depth_network")
+def test_kitti_may_be_kept_as_jpeg(dataset_dir, kitti_dir, tmp_path):
+    tree = copy_tree(kitti_dir, tmp_path, 1, 2)
+    for path in (tree / "2011_09_26" / DRIVE / "image_02" / "data").glob("*.png"):
+        Image.open(path).save(path.with_suffix(".jpg"))
+        path.unlink()
+    config = config_for(dataset_dir, val_kitti_dir=str(tree), val_files=str(tree / "files.txt"))
+    assert {"abs_rel", "translation_error"} <= Validator(config, SfMLearner(config), []).measure().keys()
+
+
+@pytest.mark.usefixtures("small_depth_network")
 def test_only_what_the_chosen_frames_need_is_read(dataset_dir, kitti_dir, tmp_path, capsys):
     """Of thousands of frames two hundred are chosen; reading the motion of all would take minutes."""
     tree = copy_tree(kitti_dir, tmp_path, 1, 2, 3)

@@ -49,6 +49,22 @@ def test_a_video_is_decoded_frame_by_frame(video):
     assert notes == []
 
 
+def test_a_film_of_ten_bits_is_read_as_one_of_eight(tmp_path):
+    """As phones record."""
+    ffmpeg = pytest.importorskip("imageio_ffmpeg", reason="the extra `video` is not installed")
+    path = tmp_path / "phone.mp4"
+    writer = ffmpeg.write_frames(str(path), (WIDTH, HEIGHT), codec="libx264", fps=10, pix_fmt_out="yuv420p10le")
+    writer.send(None)
+    for index in range(COUNT):
+        writer.send(picture(index))
+    writer.close()
+    (sequence,) = list_videos(str(path), Selection(), calibrate).sequences
+    notes = []
+    means = [np.asarray(image).mean() for image in read_video(sequence.frames, notes)]
+    np.testing.assert_allclose(means, [20 * index + 9.5 for index in range(COUNT)], atol=3)
+    assert notes == []
+
+
 def test_times_of_frames_that_are_not_stored_in_order(tmp_path):
     ffmpeg = pytest.importorskip("imageio_ffmpeg", reason="the extra `video` is not installed")
     # An avi tells only when to decode each, an mp4 also when to show it.

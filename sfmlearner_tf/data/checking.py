@@ -12,7 +12,7 @@ import numpy as np
 
 from kitti_eval import images
 from kitti_eval.workers import ordered_map
-from sfmlearner_tf.data.formatted import OBJECTS, Example, read_intrinsics
+from sfmlearner_tf.data.formatted import DISTANCES, OBJECTS, Example, read_distances, read_intrinsics
 from sfmlearner_tf.data.frames import open_image
 from sfmlearner_tf.data.sequences import Note
 from sfmlearner_tf.errors import UserError
@@ -26,7 +26,7 @@ _MARGIN = 16
 class Layout(NamedTuple):
     """Where the examples are, and what each must be; sizes are those of one frame in pixels.
 
-    with_objects: whether each has masks of objects.
+    with_objects: whether each has masks of objects. with_distances: whether each has those of its sources.
     """
 
     dataset_dir: str
@@ -34,6 +34,7 @@ class Layout(NamedTuple):
     img_height: int
     img_width: int
     with_objects: bool = False
+    with_distances: bool = False
 
 
 def check_examples(
@@ -60,6 +61,8 @@ def _check(example: Example, layout: Layout) -> tuple[Note | None, bytes]:
     """What is wrong with one example, and a digest of its pixels."""
     try:
         read_intrinsics(example.camera_path(layout.dataset_dir))
+        if layout.with_distances:
+            read_distances(example.further_path(layout.dataset_dir, DISTANCES), layout.seq_length - 1)
         pixels = np.asarray(open_image(example.image_path(layout.dataset_dir)))
     except UserError as error:
         return Note("damaged example", str(error)), b""

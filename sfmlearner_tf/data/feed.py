@@ -92,7 +92,10 @@ class Feed:
         if lines:
             write_text(path, "".join(lines))
         elif os.path.lexists(path):
-            os.remove(path)
+            try:
+                os.remove(path)
+            except OSError as error:
+                raise UserError(f"{path}: expected a file that can be deleted; {error.strerror}") from None
 
     def _leave_out(self, damage: Mapping[Example, str]) -> None:
         if self.config.on_bad_example == "stop":
@@ -104,10 +107,11 @@ class Feed:
         self._check_share()
 
     def _check_share(self) -> None:
-        most = self.config.max_bad_fraction * len(self.examples)
-        if len(self.left_out) > most:
+        # An example may be listed several times.
+        bad = sum(example in self.left_out for example in self.examples)
+        if bad > self.config.max_bad_fraction * len(self.examples):
             raise UserError(
-                f"{len(self.left_out)} of {len(self.examples)} examples are damaged, more than max_bad_fraction="
+                f"{bad} of {len(self.examples)} examples are damaged, more than max_bad_fraction="
                 f"{self.config.max_bad_fraction:g}; {BAD_EXAMPLES_NAME} lists them, the last: "
                 f"{list(self.left_out.values())[-1]}"
             )

@@ -111,6 +111,21 @@ def read_intrinsics(path: str) -> np.ndarray:
     return np.array(numbers, np.float32).reshape(3, 3)
 
 
+def read_distances(path: str, count: int) -> np.ndarray:
+    """The distances [count] of an example's sources from its target in a `_motion.txt` file, metres.
+
+    Raises UserError unless the file holds that many comma-separated numbers that are distances.
+    """
+    text = read_text(path, "comma-separated distances").strip()
+    try:
+        distances = np.array([float(word) for word in text.split(",")])
+    except ValueError:
+        distances = np.array([])
+    if len(distances) != count or not (np.isfinite(distances) & (distances >= 0)).all():
+        raise UserError(f"{path}: expected {count} comma-separated distances, found {text[:80]!r}")
+    return distances
+
+
 def write_example(
     dump_root: str,
     example: Example,

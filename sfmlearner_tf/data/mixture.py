@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Iterable
 from typing import NamedTuple
 
 from sfmlearner_tf.data.formatted import Example, read_split
@@ -77,6 +78,21 @@ def read_mixture(dataset_dir: str, name: str) -> list[Example]:
             found = [Example(os.path.join(part.folder, each.folder), each.frame) for each in found]
         examples += found * (part.times if name == "train" else 1)
     return examples
+
+
+def name_without_place(examples: Iterable[Example], dataset_dir: str) -> list[Example]:
+    """The examples of `read_mixture` under names that stay where the datasets move: of several parts, each part's
+    number stands for its folder."""
+    parts = find_parts(dataset_dir)
+    if len(parts) == 1:
+        return list(examples)
+    numbers = {os.path.join(part.folder, ""): f"{number}/" for number, part in enumerate(parts)}
+
+    def rename(example: Example) -> Example:
+        place = next(place for place in numbers if example.folder.startswith(place))
+        return Example(numbers[place] + example.folder[len(place) :], example.frame)
+
+    return [rename(example) for example in examples]
 
 
 def describe(dataset_dir: str) -> list[str]:

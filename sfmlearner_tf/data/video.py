@@ -43,8 +43,9 @@ def read_video(frames: tuple[Frame, ...], notes: list[Note]) -> Generator[Image.
 
 def decode_video(path: str, notes: list[Note]) -> Generator[Image.Image, None, None]:
     """Decodes every frame of a video, upright. Damage is added to `notes`; frames too large to be decoded end it."""
-    # PPM images carry their size, so rotated videos need no special case.
-    arguments = ["-fps_mode", "passthrough", "-f", "image2pipe", "-c:v", "ppm", "-"]
+    # PPM images carry their size, so rotated videos need no special case. Without a pixel format they would have two
+    # bytes a colour where the film has ten bits, as phones record.
+    arguments = ["-fps_mode", "passthrough", "-f", "image2pipe", "-c:v", "ppm", "-pix_fmt", "rgb24", "-"]
     with tempfile.TemporaryFile() as complaints:
         process = subprocess.Popen([*_ffmpeg(path), *arguments], stdout=subprocess.PIPE, stderr=complaints)
         assert process.stdout is not None

@@ -10,7 +10,7 @@ from sfmlearner_tf.losses.constant_depth import constant_depth_loss
 from sfmlearner_tf.losses.cycle import rotation_cycle_loss, translation_cycle_loss
 from sfmlearner_tf.losses.explainability import explainability_loss
 from sfmlearner_tf.losses.geometry_consistency import geometry_consistency_loss
-from sfmlearner_tf.losses.object_motion import sparsity_loss, total_variation_loss
+from sfmlearner_tf.losses.motion_field import sparsity_loss, total_variation_loss
 from sfmlearner_tf.losses.object_size import object_size_loss
 from sfmlearner_tf.losses.photometric import photometric_loss
 from sfmlearner_tf.losses.planarity import edge_loss, normal_smoothness_loss, planarity_loss

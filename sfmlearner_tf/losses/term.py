@@ -62,7 +62,7 @@ class Term(NamedTuple):
 
     name: the key among the losses; the summary is <name>_loss.
     weight: with 0 the term is not computed.
-    compute: from the views, from the finest scale on, to a scalar or a per-pixel map.
+    compute: from the views, from the finest scale on, to what TermValue says.
     """
 
     name: str

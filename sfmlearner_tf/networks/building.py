@@ -62,7 +62,10 @@ def read_options(path: str) -> TrainConfig:
     if config:
         return config
     found = get_network("pose", network_names("pose")[0]).options_of_checkpoint(path)
-    return TrainConfig(seq_length=found.get("num_sources", 2) + 1)
+    seq_length = found.get("num_sources", 2) + 1
+    if seq_length < 3:
+        raise UserError(f"{path}: expected config.json beside this pose network of pairs of frames, found none")
+    return TrainConfig(seq_length=seq_length)
 
 
 def load_pose_network(path: str, seq_length: int | None = None) -> Network:

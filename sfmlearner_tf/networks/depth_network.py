@@ -12,6 +12,8 @@ import keras
 import tensorflow as tf
 
 from sfmlearner_tf import checkpoint, run_config
+from sfmlearner_tf.errors import UserError
+from sfmlearner_tf.model_options import PARAMETRIZATIONS
 from sfmlearner_tf.networks.layers import Network, crop_like, image_sides, resize_bilinear
 from sfmlearner_tf.networks.randomized_norm import RandomizedNorm
 
@@ -28,6 +30,29 @@ _NEAREST = 0.1
 _NUM_SCALES = 4
 # What the names of the layers that decode edges begin with.
 _EDGE = "edge_"
+
+
+def read_parametrization(path: str) -> str:
+    """The parametrization of the depth network in a checkpoint.
+
+    Raises:
+        UserError: no such checkpoint, a damaged one, or a number that stands for none.
+    """
+    config = run_config.read_beside(path)  # earlier versions say it there alone
+    default = PARAMETRIZATIONS.index(config.depth_parametrization) if config else 0
+    number = checkpoint.read_scalar(path, checkpoint.PARAMETRIZATION, default)
+    if number not in range(len(PARAMETRIZATIONS)):
+        most = len(PARAMETRIZATIONS) - 1
+        raise UserError(f"checkpoint {path}: expected {checkpoint.PARAMETRIZATION} from 0 to {most}, found {number:g}")
+    return PARAMETRIZATIONS[int(number)]
+
+
+def check_depth(path: str, config: TrainConfig) -> None:
+    """Raises UserError if the depth network in a checkpoint means something else by its outputs than a run's."""
+    checkpoint.check_min_disp(path, MIN_DISP, config.min_disp)
+    found, expected = read_parametrization(path), config.depth_parametrization
+    if found != expected:
+        raise UserError(f"checkpoint {path} was trained with depth_parametrization={found}, expected {expected}")
 
 
 class DepthNetwork(Network):
@@ -166,7 +191,8 @@ class DepthNetwork(Network):
         """Makes the untrained network predict about this `disparity`, within (min_disp, 10 + min_disp), everywhere."""
         self.build()
         if self.parametrization == "softplus":
-            bias = math.log(math.expm1(1 / disparity - _NEAREST))
+            value = 1 / disparity - _NEAREST
+            bias = value + math.log(-math.expm1(-value))  # log(exp(value) - 1), which overflows
         else:
             value = disparity - self.min_disp if self.parametrization == "disparity" else 1 / disparity - _NEAREST
             bias = math.log(value / (DISP_SCALING - value))
@@ -198,9 +224,8 @@ class DepthNetwork(Network):
     @classmethod
     def options_of_checkpoint(cls, path: str) -> dict[str, Any]:
         is_normalized = "depth_net/cnv1/norm/gamma" in checkpoint.list_shapes(path)
-        config = run_config.read_beside(path)
         return {
-            "parametrization": config.depth_parametrization if config else "disparity",
+            "parametrization": read_parametrization(path),
             "min_disp": checkpoint.read_min_disp(path, MIN_DISP),
             "norm": "randomized" if is_normalized else "none",
         }

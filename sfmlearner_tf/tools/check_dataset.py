@@ -78,7 +78,8 @@ def _layout() -> Layout:
     for name, value in zip(names, given):
         if not isinstance(value, int) or value < 1:
             raise UserError(f"--{name}: expected a number, as {OPTIONS_FILE} of {FLAGS.dataset_dir} gives none")
-    return Layout(FLAGS.dataset_dir, *given)._replace(with_objects=bool(options.get("masks")))
+    further = {"with_objects": bool(options.get("masks")), "with_distances": bool(options.get("speeds"))}
+    return Layout(FLAGS.dataset_dir, *given, **further)
 
 
 def cli() -> None:

@@ -69,6 +69,17 @@ def test_masks_are_checked_where_the_data_has_them(dataset):
     assert "7 of 8 examples are bad" in result.stderr
 
 
+def test_distances_are_checked_where_the_data_has_them(dataset):
+    (dataset / "prepared_with.json").write_text(json.dumps({"speeds": "oxts"}))
+    for number, text in enumerate(("0.5,1", "0,0.25\n", "nan,1", "1", "-1,1", "x,1", "1,inf")):
+        (dataset / "drive" / f"{number:010d}_motion.txt").write_text(text)
+    result = check(dataset, *SIZE)
+    assert result.returncode == 1
+    assert "0000000002_motion.txt: expected 2 comma-separated distances, found 'nan,1'" in result.stdout
+    assert "0000000007_motion.txt" in result.stdout
+    assert "6 of 8 examples are bad" in result.stderr
+
+
 def test_everything_that_is_wrong_is_found_and_listed(dataset, tmp_path):
     noise = np.random.RandomState(0).randint(0, 256, (HEIGHT, WIDTH, 3))
     one = np.concatenate([noise, np.full((HEIGHT, WIDTH, 3), 40), noise[::-1]], axis=1)
