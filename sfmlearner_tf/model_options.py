@@ -118,12 +118,13 @@ class ObjectiveOptions:
         False, "Warp the target into each source, too, so that the depth of every frame is learned."
     )
     geometry_weight: float = _objective(
-        0.0, "Weight of the share by which the depths of target and sources disagree: holds all frames to one scale.",
-        at_least=0,
+        0.0, "Weight of the depth consistency loss, the share by which the depths of target and sources disagree: "
+        "holds all frames to one scale.", at_least=0,
     )  # fmt: skip
     consistency_mask: str = _objective(
-        "none", "Weight the photometric error by how well those depths agree, which leaves out what moves or is "
-        "hidden: learned through the weight, or not (detached).", choices=("none", "detached", "learned"),
+        "none", "Weight the photometric error by how well the depths of target and sources agree, which leaves out "
+        "what moves or is hidden: learned through the weight, or not (detached).",
+        choices=("none", "detached", "learned"),
     )  # fmt: skip
     constant_depth_weight: float = _objective(
         0.0, "Weight of one over the variance of depth over its mean, which keeps depth from becoming constant; 1e-6 "
@@ -136,7 +137,7 @@ class ObjectiveOptions:
         0.0, "With motion_field, weight of the loss that lets few things move by themselves.", at_least=0
     )
     object_smooth_weight: float = _objective(
-        0.0, "With motion_field, weight of the loss that lets each of them move as a whole.", at_least=0
+        0.0, "With motion_field, weight of the loss that lets each moving object move as a whole.", at_least=0
     )
     object_size_weight: float = _objective(
         0.0, "With object_motion, weight of the loss that holds the depth of each object to that of one height, which "

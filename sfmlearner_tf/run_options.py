@@ -62,7 +62,9 @@ class OptimiserOptions:
         1.0, "Share of max_steps after which the learning rate is multiplied by lr_decay_factor; 1 never does. Once "
         "dropped, the rate stays down when training continues with a larger max_steps.", above=0, at_most=1,
     )  # fmt: skip
-    lr_decay_factor: float = _optimiser(0.25, "Factor of that drop.", above=0, at_most=1)
+    lr_decay_factor: float = _optimiser(
+        0.25, "Factor by which the learning rate drops after lr_decay_after.", above=0, at_most=1
+    )
 
 
 @dataclass(frozen=True)
@@ -112,7 +114,10 @@ class RunOptions:
         "stop", "What to do when the files of an example are missing or damaged: save and stop, or skip it for good "
         "and list it in bad_examples.txt of checkpoint_dir.", choices=("stop", "skip"),
     )  # fmt: skip
-    max_bad_fraction: float = _run(0.01, "Share of the examples above which skip stops, too.", at_least=0, below=1)
+    max_bad_fraction: float = _run(
+        0.01, "With on_bad_example=skip, stop where more than this share of the examples is damaged.", at_least=0,
+        below=1,
+    )  # fmt: skip
     overwrite: bool = _run(False, "Delete the earlier run in checkpoint_dir when training starts.")
     accept_changes: bool = _run(
         False, "Continue although other options or other data than before change what is learned."

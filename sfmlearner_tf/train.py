@@ -44,7 +44,8 @@ _PRESET = flags.DEFINE_enum(
     list(PRESETS),
     "Defaults of the other flags: release, or recommended, which has "
     + ", ".join(f"{name}={value}" for name, value in PRESETS["recommended"].items())
-    + ". A flag that is given wins.",
+    + "; scale_consistent: one scale over a video; free_motion, object_motion: moving objects; normals_and_edges: flat "
+    "surfaces. A flag that is given wins.",
     module_name=GROUPS["run"],
 )
 

@@ -196,7 +196,7 @@ def list_writers(calibration: Inputs | None) -> list[Callable[[Exportable, str],
 def describe(line: str, function: ExportedFunction, check: Check) -> str:
     """A line with what the check of an exported function found: difference, time and size."""
     which = "median" if function.bounds_median else "largest"
-    cost = f"{1e3 * check.call_s:.1f} ms a call, {check.size / 1e6:.1f} MB"
+    cost = f"{1e3 * check.call_s:.1f} ms per call, {check.size / 1e6:.1f} MB"
     return f"{line}: {which} relative difference {check.difference:.1e}, {cost}"
 
 

@@ -6,7 +6,7 @@
   kitti_odom        sequences 00 to 08 of KITTI odometry
   cityscapes        the training cities; the bottom quarter is cropped, so --img_height=171 gives 128
   video             a video file or a folder of videos; needs the intrinsics, or --intrinsics=unknown
-  images            a folder of images in natural order; the same
+  images            a folder of images in natural order; needs the intrinsics, too
 
     python tools/prepare_train_data.py --dataset_dir=kitti_raw --dataset_name=kitti_raw_eigen \\
         --dump_root=formatted --seq_length=3
@@ -98,7 +98,13 @@ flags.DEFINE_float(
     "picture moves by this much from one to the next (median, pixels at a width of 416; KITTI's moves by about 3). "
     "Frames where it hardly moves are left out.", 0, 100,
 )  # fmt: skip
-flags.DEFINE_float("max_flow_px", None, "video, images: leave out examples with more such motion.", 0, 1000)
+flags.DEFINE_float(
+    "max_flow_px",
+    None,
+    "video, images: leave out examples whose frames move more than this, as --min_flow_px counts.",
+    0,
+    1000,
+)
 flags.DEFINE_string("crop", None, "video, images: left,top,width,height in pixels to cut out before resizing.")
 
 

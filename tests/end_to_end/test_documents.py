@@ -34,9 +34,10 @@ SMALLER = {
     "tools/reproduce.py": TEST_LIST,
 }
 GIVEN = (
-    *("data/kitti_raw", "data/kitti_odometry", "data/formatted", "formatted", "drive.mp4", "photos"),
-    *(f"checkpoints/{name}" for name in ("mine", "depth", "streets", "pose")),
+    *(f"data/{name}" for name in ("kitti_raw", "kitti_odometry", "formatted")),
+    *(f"checkpoints/{name}" for name in ("mine", "depth", "pose")),
     *(f"checkpoints/model-190532.{ending}" for ending in ("index", "data-00000-of-00001")),
+    *("demo/checkpoints", "formatted", "drive.mp4", "photos"),
 )
 # Flags whose folders a command makes.
 MADE = ("dump_root", "checkpoint_dir", "output_dir")
@@ -59,9 +60,10 @@ def given(tmp_path_factory):
     write_film(folder / "drive.mp4")
     for name in ("formatted", "data/formatted"):
         write_formatted_data(folder / name, height=HEIGHT, width=WIDTH)
-    for name, seq_length in (("mine", 3), ("depth", 3), ("streets", 3), ("pose", 5)):
+    runs = [("checkpoints/mine", 3), ("checkpoints/depth", 3), ("checkpoints/pose", 5), ("demo/checkpoints", 3)]
+    for name, seq_length in runs:
         config = TrainConfig(img_height=HEIGHT, img_width=WIDTH, seq_length=seq_length, batch_size=1)
-        run = folder / "checkpoints" / name
+        run = folder / name
         CheckpointFolder(str(run), SfMLearner(config).state()).save_latest()
         run_config.write(config, str(run))
     for ending in ("index", "data-00000-of-00001"):  # the release's weights, which no config.json is beside

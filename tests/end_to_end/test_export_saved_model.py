@@ -61,7 +61,7 @@ def test_writes_and_verifies_what_the_checkpoint_has(ckpt_file, tmp_path):
     for file, line in zip(files, lines):
         which = "median" if "int8" in file else "largest"
         number = r"[\d.e+-]+"
-        cost = f"{number} ms a call, {number} MB"
+        cost = f"{number} ms per call, {number} MB"
         assert re.fullmatch(f"{re.escape(str(out / file))}, pose: {which} relative difference {number}, {cost}", line)
     assert len(lines) == len(files)
     assert all((out / file).stat().st_size > 10_000 for file in files)
