@@ -9,7 +9,6 @@ leaves demo/formatted.
 from __future__ import annotations
 
 import re
-import signal
 import subprocess
 import sys
 import tempfile
@@ -43,8 +42,11 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         log = Path(folder, "log")
         with log.open("wb") as output, subprocess.Popen(_train(folder), stdout=output, stderr=output) as process:
-            looks = list(_watch(process))
-            process.send_signal(signal.SIGTERM)
+            try:
+                looks = list(_watch(process))
+            finally:
+                process.terminate()
+                process.wait()
         text = log.read_text()
     saved = re.search(r"saved .* at step (\d+)", text)
     if not saved:

@@ -23,6 +23,7 @@ import numpy as np
 from absl import flags
 from ate import compute_ate_5
 from learning_report import BASELINE, DOCS, MEASURED, write_report
+from whole_numbers import read_whole_numbers
 
 from kitti_eval import command
 from sfmlearner_tf.data.synthetic import KITTI_FOCAL_LENGTH
@@ -57,16 +58,16 @@ def main() -> None:
 
     tf.config.threading.set_intra_op_parallelism_threads(_THREADS.value)
     folder, results = Path(_OUTPUT_DIR.value), Path(_RESULTS_DIR.value)
-    runs = [(variant, seed) for seed in map(int, _SEEDS.value) for variant in _VARIANTS.value]
+    runs = [(variant, seed) for seed in read_whole_numbers(_SEEDS) for variant in _VARIANTS.value]
     paths = {run: results / f"{run[0]}-{_STEPS.value}-{run[1]}.csv" for run in runs}
-    missing = [run for run in runs if not paths[run].exists()]
+    missing = {run: make_config(folder, *run) for run in runs if not paths[run].exists()}
     baseline = results / f"{BASELINE}.csv"
     if missing or not baseline.exists():
         drives = read_drives(folder)
     if not baseline.exists():
         write_rows(baseline, [(0, *evaluate_trivial_predictors(folder, drives))])
-    for run in missing:
-        write_rows(paths[run], train(make_config(folder, *run), drives))
+    for run, config in missing.items():
+        write_rows(paths[run], train(config, drives))
     write_report(results)
 
 
@@ -104,7 +105,7 @@ def read_change(change: str) -> tuple[str, Any]:
     """The option and its value of "name=value".
 
     Raises:
-        UserError: no such option.
+        UserError: no such option, or no value of it.
     """
     from sfmlearner_tf import TrainConfig
 
@@ -112,13 +113,17 @@ def read_change(change: str) -> tuple[str, Any]:
     types = {option.name: str(option.type) for option in dataclasses.fields(TrainConfig)}
     if name not in types:
         raise UserError(f"--variants: expected an option of training in {change!r}, found none of that name")
-    parse: dict[str, Callable[[str], Any]] = {
-        "bool": lambda value: value == "true",
-        "int": int,
-        "float": float,
-        "str": str,
+    parse: dict[str, tuple[Callable[[str], Any], str]] = {
+        "bool": ({"true": True, "false": False}.__getitem__, "true or false"),
+        "int": (int, "a whole number"),
+        "float": (float, "a number"),
+        "str": (str, "a text"),
     }
-    return name, parse[types[name]](text)
+    read, expected = parse[types[name]]
+    try:
+        return name, read(text)
+    except (KeyError, ValueError):
+        raise UserError(f"--variants: expected {expected} in {change!r}") from None
 
 
 def read_drives(folder: Path) -> list[Drive]:

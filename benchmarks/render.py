@@ -11,6 +11,7 @@ import tempfile
 import time
 
 from absl import flags
+from whole_numbers import read_whole_numbers
 
 from kitti_eval import command
 from sfmlearner_tf.data.synthetic_kitti import write_dataset
@@ -46,9 +47,10 @@ def frames_per_second(setting: dict, processes: int) -> float:
 
 def main() -> None:
     """Prints a line for each setting and number of processes."""
+    numbers = read_whole_numbers(_PROCESSES, at_least=1)
     print(f"{_IMG_HEIGHT.value}x{_IMG_WIDTH.value}, 2x2 rays a pixel, {_FRAMES.value // 4 * 4} frames")
     for name, setting in _SETTINGS.items():
-        for processes in map(int, _PROCESSES.value):
+        for processes in numbers:
             print(
                 f"{name:26s} {processes} process(es): {frames_per_second(setting, processes):6.1f} frames/s", flush=True
             )

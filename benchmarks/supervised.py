@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 import learning
 import numpy as np
 from absl import flags
+from whole_numbers import read_whole_numbers
 
 from kitti_eval import command
 from sfmlearner_tf.tools import demo_world, held_out
@@ -33,12 +34,13 @@ UNIT_M = 14.0
 def main() -> None:
     import tensorflow as tf
 
+    seeds = read_whole_numbers(flags.FLAGS["seeds"])
     tf.config.threading.set_intra_op_parallelism_threads(flags.FLAGS.threads)
     folder, steps = Path(flags.FLAGS.output_dir), flags.FLAGS.steps
     drives = learning.read_drives(folder)
     seen, _ = demo_world.split_drives(folder / "world" / "kitti_raw")
     triplets = [triplet for drive in seen for triplet in held_out.read_triplets(drive)]
-    for seed in map(int, flags.FLAGS.seeds):
+    for seed in seeds:
         path = Path(flags.FLAGS.results_dir) / f"supervised-{steps}-{seed}.csv"
         learning.write_rows(path, train(seed, steps, triplets, drives))
 

@@ -5,6 +5,7 @@ It is part of kitti_eval, which works without TensorFlow; the commands of `sfmle
 
 from __future__ import annotations
 
+import math
 import os
 import signal
 import sys
@@ -23,9 +24,9 @@ _HELP_FLAGS = {"help", "h", "?", "helpshort", "helpfull"}
 def run(main: Callable[[], None], argument: str | None = None, help_groups: Sequence[str] = ()) -> NoReturn:
     """Parses the flags, runs `main` and exits; a UserError prints one line instead of a traceback.
 
-    Exit status: 0 when `main` returns and for --help; 1 for a wrong flag, a UserError, a file that cannot be read or
-    written, and too little memory; 130 for Ctrl-C, 143 for SIGTERM, 141 if the reader of the output goes away. A `~` at
-    the beginning of a flag's value is the home folder.
+    Exit status: 0 when `main` returns and for --help; 1 for a wrong flag, a UserError, a file or an output that cannot
+    be read or written, and too little memory; 130 for Ctrl-C, 143 for SIGTERM, 141 if the reader of the output goes
+    away. A `~` at the beginning of a flag's value, or of a part of a list, is the home folder.
 
     Args:
         main: the command; the docstring of its module is the text of --help.
@@ -38,6 +39,8 @@ def run(main: Callable[[], None], argument: str | None = None, help_groups: Sequ
     os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
     signal.signal(signal.SIGTERM, _stop)
     sys.unraisablehook = _stop_again
+    if sys.stdout is None:
+        _fail("standard output: expected it open, found it closed")
     if isinstance(sys.stdout, TextIOWrapper):
         # The name of a file need not be valid UTF-8.
         sys.stdout.reconfigure(errors="backslashreplace")
@@ -73,9 +76,18 @@ def _parse(argv: Sequence[str], argument: str | None) -> Sequence[str]:
     if len(rest) > 1:
         _fail(f"unexpected argument {rest[1]!r}: options are written --name=value (--help lists the flags)")
     for flag in map(flags.FLAGS.__getitem__, flags.FLAGS):
-        if isinstance(flag.value, str) and flag.value.startswith("~"):
-            flag.value = os.path.expanduser(flag.value)
+        if isinstance(flag.value, str):
+            flag.value = _expand(flag.value)
+        elif isinstance(flag.value, list):
+            flag.value = [_expand(part) for part in flag.value]
+        elif isinstance(flag.value, float) and math.isnan(flag.value):
+            # It passes all bounds of a flag.
+            _fail(f"--{flag.name}=nan: expected a number (--help lists the flags)")
     return rest
+
+
+def _expand(text: str) -> str:
+    return os.path.expanduser(text) if text.startswith("~") else text
 
 
 def _guard(main: Callable[[], None]) -> int:
@@ -92,16 +104,20 @@ def _guard(main: Callable[[], None]) -> int:
         print("stopped by Ctrl-C", file=sys.stderr)
         return 128 + signal.SIGINT
     except BrokenPipeError:
-        # Nobody reads any more, as in `command | head`; Python must not try again when it exits.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        # Nobody reads any more, as in `command | head`.
+        _drop_output()
         return 128 + signal.SIGPIPE
     except OSError as error:
-        if error.filename is None or error.strerror is None:
-            raise
-        _fail(f"{error.filename}: {error.strerror}")
+        reason = error.strerror or str(error)
+        _fail(reason if error.filename is None else f"{error.filename}: {reason}")
     except MemoryError as error:
         _fail(f"out of memory: {error or 'no more is to be had'}")
     return 0
+
+
+def _drop_output() -> None:
+    """Python must not try again to write what is left when it exits."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 class _Terminated(KeyboardInterrupt):
@@ -125,4 +141,9 @@ def _stop_again(lost: sys.UnraisableHookArgs) -> None:
 def _fail(message: str) -> NoReturn:
     # One line, also where a name of a file has several.
     print(f"error: {' '.join(message.splitlines())}", file=sys.stderr)
+    try:
+        if sys.stdout is not None:
+            sys.stdout.flush()
+    except OSError:
+        _drop_output()
     sys.exit(1)

@@ -6,7 +6,8 @@ ground truth, Garg's crop, median scaling per image, depths clipped after scalin
 printed as 0, as there; JSON has null.
 
   --split=stereo            the 200 disparity images of KITTI 2015, with D1-all
-  --ground_truth=improved   KITTI's annotated depth, on the 652 images that have it
+  --ground_truth=improved   KITTI's annotated depth, on the 652 images that have it; numbers published on these are
+                            usually without a crop: --crop=none
 
 Example:
   python kitti_eval/eval_depth.py --kitti_dir=/data/kitti_raw --pred_file=predictions.npy
@@ -59,7 +60,6 @@ _PROCESSES = flags.DEFINE_integer("processes", 0, "Worker processes; 0: one per 
 
 
 def main() -> None:
-    # Not the other way round, which NaN would pass.
     if not _MIN_DEPTH.value < _MAX_DEPTH.value < np.inf:
         raise UserError(f"--min_depth={_MIN_DEPTH.value} must be below --max_depth={_MAX_DEPTH.value}, both finite")
     if not Path(_KITTI_DIR.value).is_dir():

@@ -3,7 +3,8 @@
 The prediction is a file in KITTI or TUM format, or a folder of snippets (tools/test_kitti_pose.py), which are chained:
 the motion from a frame to the next comes from the snippet with that frame in the middle. Poses are matched by time
 where both sides have times, as in evo; by number where the prediction has 13 columns, the first of them the number of
-the frame; else one by one from the start. Both trajectories then start at the identity.
+the frame; else one by one from the start, as long as both have all frames. Both trajectories then start at the
+identity.
 
 Alignments: none; scale (one factor, by least squares about the start); scale_umeyama (the factor of 7dof alone, as
 evo's -s); 6dof (rotation and translation); 7dof (these and a factor). Only those with a factor are fair to monocular
@@ -65,17 +66,17 @@ def main() -> None:
     scaled = _SNIPPET_SCALE.value == "ground_truth"
     matched = read_prediction(Path(_PRED.value), truth, scaled, _MAX_TIME_DIFFERENCE.value)
     gt, times_s = matched.gt, matched.times_s
+    if _OUTPUT_TUM.value and times_s is None:
+        raise UserError(f"--output_tum: neither {_GTRUTH_FILE.value} nor {_PRED.value} has times; give --times_file")
     errors = evaluate_trajectory(gt, matched.pred)
     _print_table(errors, len(gt))
     if len(gt) < matched.predicted:
-        print(f"{matched.predicted - len(gt)} of {matched.predicted} predicted poses left out: no truth at their time")
+        print(f"{matched.predicted - len(gt)} of {matched.predicted} predicted poses left out: no truth for them")
     if len(gt) < len(truth.poses):
         print(f"{len(truth.poses)} true poses, of which {len(gt)} are compared")
     aligned = errors[_ALIGN.value]
     if _OUTPUT_KITTI.value:
         files.write_text(_OUTPUT_KITTI.value, format_kitti(aligned.poses))
-    if _OUTPUT_TUM.value and times_s is None:
-        raise UserError(f"--output_tum: neither {_GTRUTH_FILE.value} nor {_PRED.value} has times; give --times_file")
     if _OUTPUT_TUM.value and times_s is not None:
         files.write_text(_OUTPUT_TUM.value, format_tum(aligned.poses, times_s))
     if _OUTPUT_JSON.value:

@@ -29,7 +29,8 @@ def main() -> None:
     print(f"ATE mean: {summary.mean:.4f}, std: {summary.std:.4f}")
     print(f"mean over {summary.snippets} of {summary.snippets + len(summary.unpredicted)} snippets")
     if summary.unpredicted:
-        print(f"left out: {len(summary.unpredicted)} without a prediction, from {summary.unpredicted[0]} on")
+        first = summary.unpredicted[0]
+        print(f"left out: {len(summary.unpredicted)} without a prediction of two poses, from {first} on")
     if _OUTPUT_JSON.value:
         files.write_json(_OUTPUT_JSON.value, {**summary._asdict(), "ate": ates})
 

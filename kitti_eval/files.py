@@ -16,9 +16,12 @@ from kitti_eval.locks import open_locked
 
 
 def read_text(path: str | Path, expected: str) -> str:
-    """The content of a text file. Raises UserError, which names what was `expected`, if it cannot be read."""
+    """The content of a text file, without the mark that Windows puts before UTF-8.
+
+    Raises UserError, which names what was `expected`, if it cannot be read.
+    """
     try:
-        return Path(path).read_text(encoding="utf-8")
+        return Path(path).read_text(encoding="utf-8-sig")
     except UnicodeDecodeError as error:
         raise UserError(f"{path}: expected {expected}, found no text") from error
     except OSError as error:
@@ -42,10 +45,11 @@ def read_json(path: str | Path, expected: str) -> Any:
 def check_inside(name: str, origin: str) -> str:
     """Returns `name`, a path relative to some folder, unless it leaves that folder.
 
-    Raises UserError, which begins with `origin`, for an absolute path, one with "..", and one no file system takes.
+    Raises UserError, which begins with `origin`, for an absolute path, one with "..", one that names nothing, such as
+    ".", and one no file system takes.
     """
     parts = name.split("/")
-    if not name or os.path.isabs(name) or ".." in parts or "\0" in name:
+    if not Path(name).parts or os.path.isabs(name) or ".." in parts or "\0" in name:
         raise UserError(f"{origin}: expected a path inside the folder, found {name[:80]!r}")
     if len(os.fsencode(name)) > 4000 or any(len(os.fsencode(part)) > 255 for part in parts):
         raise UserError(f"{origin}: expected a path, found a name that is too long: {name[:80]!r}...")

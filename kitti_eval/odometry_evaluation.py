@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 
 from kitti_eval.errors import UserError
-from kitti_eval.pose_files import TimedPoses, Trajectory, read_times, read_trajectory
+from kitti_eval.pose_files import Trajectory, read_times, read_trajectory
 from kitti_eval.pose_metrics import (
     RelativePoseErrors,
     SegmentErrors,
@@ -87,20 +87,14 @@ def read_prediction(
         max_difference_s: poses whose times are farther apart do not belong together.
 
     They are matched by time if both sides have times (`associate`), by the number of the frame if the prediction has
-    those, else one by one from the start.
+    those, as a folder of snippets does, else one by one from the start. A truth without numbers has all frames.
 
     Raises:
-        UserError: fewer than two poses belong together, or the prediction goes on after the truth.
+        UserError: fewer than two poses belong together, the prediction goes on after a truth of all frames, or it does
+            not say of which frames its poses are, while one of both sides has gaps.
     """
-    pred = Trajectory(*_chain(path, truth.poses, scale_snippets)) if path.is_dir() else read_trajectory(path)
-    if truth.times_s is not None and pred.times_s is not None:
-        of_truth, of_pred = associate(truth.times_s, pred.times_s, max_difference_s)
-    else:
-        of_pred = np.arange(len(pred.poses))
-        of_truth = of_pred if pred.frames is None else pred.frames
-        if of_truth[-1] >= len(truth.poses):
-            expected = f"at most {len(truth.poses)} poses, as many as the ground truth has"
-            raise UserError(f"{path}: expected {expected}, found {of_truth[-1] + 1}")
+    pred = _chain(path, truth, scale_snippets) if path.is_dir() else read_trajectory(path)
+    of_truth, of_pred = _match(truth, pred, path, max_difference_s)
     if len(of_pred) < 2:
         raise UserError(f"{path}: expected at least two poses with truth, found {len(of_pred)}")
     times_s = None if truth.times_s is None else truth.times_s[of_truth]
@@ -108,6 +102,27 @@ def read_prediction(
         times_s = pred.times_s[of_pred]
     relative = make_relative(truth.poses[of_truth]), make_relative(pred.poses[of_pred])
     return Matched(*relative, times_s, len(pred.poses))
+
+
+def _match(truth: Trajectory, pred: Trajectory, path: Path, max_difference_s: float) -> tuple[np.ndarray, np.ndarray]:
+    """The indices into both trajectories, ascending, of the poses that belong together."""
+    if truth.times_s is not None and pred.times_s is not None:
+        return associate(truth.times_s, pred.times_s, max_difference_s)
+    rows, count = np.arange(len(pred.poses)), len(truth.poses)
+    if pred.frames is not None and truth.frames is not None:
+        return np.intersect1d(truth.frames, pred.frames, assume_unique=True, return_indices=True)[1:]
+    if pred.frames is not None:
+        if pred.frames[-1] >= count:
+            raise UserError(f"{path}: expected frames 0 to {count - 1}, found {pred.frames[-1]}")
+        return pred.frames, rows
+    if _has_gaps(truth):
+        raise UserError(f"{path}: expected numbers of frames in the first of 13 columns, as in the truth, found none")
+    if pred.times_s is not None and len(rows) != count:
+        found = f"{len(rows)} poses with times and {count} true ones without"
+        raise UserError(f"{path}: expected --times_file, found {found}")
+    if len(rows) > count:
+        raise UserError(f"{path}: expected at most {count} poses, as many as the ground truth has, found {len(rows)}")
+    return rows, rows
 
 
 def number_frames(trajectory: Trajectory, times_s: np.ndarray, path: Path) -> np.ndarray:
@@ -135,11 +150,15 @@ def associate(gt_times_s: np.ndarray, times_s: np.ndarray, max_difference_s: flo
     return nearest[near], np.flatnonzero(near)
 
 
-def _chain(path: Path, gt: np.ndarray, scale_snippets: bool) -> TimedPoses:
-    snippets = read_snippets(path)
+def _has_gaps(trajectory: Trajectory) -> bool:
+    """Whether it says that it lacks some of the frames from 0 to its last."""
+    return trajectory.frames is not None and trajectory.frames[-1] >= len(trajectory.poses)
+
+
+def _chain(path: Path, truth: Trajectory, scale_snippets: bool) -> Trajectory:
+    snippets, gt = read_snippets(path), truth.poses
     frames = len(snippets) + len(snippets[0].poses) - 1
-    if scale_snippets and frames != len(gt):
-        raise UserError(
-            f"{path}: expected snippets of all {len(gt)} true frames to scale them by, found {frames} frames"
-        )
-    return chain_snippets(snippets, gt if scale_snippets else None)
+    if scale_snippets and (frames != len(gt) or _has_gaps(truth)):
+        expected = f"snippets of all {len(gt)} true frames, from 0 on without a gap, to scale them by"
+        raise UserError(f"{path}: expected {expected}, found {frames} frames")
+    return Trajectory(*chain_snippets(snippets, gt if scale_snippets else None), np.arange(frames))

@@ -3,6 +3,7 @@ position, quaternion)."""
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import NamedTuple
 
@@ -37,19 +38,12 @@ def read_trajectory(path: str | Path) -> Trajectory:
 
     Raises UserError as `read_kitti` and `read_tum`.
     """
-    columns = _read_numbers(path).shape[1]
-    if columns == 8:
-        return Trajectory(*read_tum(path, repeats=True))
-    return Trajectory(read_kitti(path), frames=_read_frames(path) if columns == 13 else None)
-
-
-def _read_frames(path: str | Path) -> np.ndarray:
-    """The first column of a KITTI file of 13. Raises UserError unless they are whole numbers from 0 on that rise."""
-    numbers = _read_numbers(path)[:, 0]
-    frames = numbers.astype(int)
-    if (frames != numbers).any() or frames[0] < 0 or (np.diff(frames) <= 0).any():
-        raise UserError(f"{path}: expected numbers of frames that rise in the first of 13 columns, found others")
-    return frames
+    # Once: a pipe cannot be read again.
+    table = _read_numbers(path)
+    if table.shape[1] == 8:
+        return Trajectory(*_parse_tum(path, table, repeats=True))
+    frames = _parse_frames(path, table[:, 0]) if table.shape[1] == 13 else None
+    return Trajectory(_parse_kitti(path, table), frames=frames)
 
 
 def read_kitti(path: str | Path) -> np.ndarray:
@@ -57,7 +51,19 @@ def read_kitti(path: str | Path) -> np.ndarray:
 
     Raises UserError if it is missing, malformed or not finite, or a line holds no rotation.
     """
-    table = _read_numbers(path)
+    return _parse_kitti(path, _read_numbers(path))
+
+
+def _parse_frames(path: str | Path, numbers: np.ndarray) -> np.ndarray:
+    """The first column of a KITTI file of 13. Raises UserError unless they are whole numbers from 0 on that rise."""
+    # Floats leave out some of the whole numbers above.
+    valid = (numbers >= 0) & (numbers < 2**53) & (numbers == np.floor(numbers))
+    if not valid.all() or (np.diff(numbers) <= 0).any():
+        raise UserError(f"{path}: expected numbers of frames that rise in the first of 13 columns, found others")
+    return numbers.astype(int)
+
+
+def _parse_kitti(path: str | Path, table: np.ndarray) -> np.ndarray:
     if table.shape[1] not in (12, 13):
         raise UserError(f"{path}: expected 12 numbers per line (KITTI poses), found {table.shape[1]}")
     table = table[:, -12:]
@@ -70,12 +76,13 @@ def read_kitti(path: str | Path) -> np.ndarray:
     return poses
 
 
-def read_tum(path: str | Path, repeats: bool = False) -> TimedPoses:
-    """Reads a TUM file. Raises UserError if it is missing, malformed, not finite or not in temporal order.
+def read_tum(path: str | Path) -> TimedPoses:
+    """Reads a TUM file. Raises UserError if it is missing, malformed, not finite or not in temporal order."""
+    return _parse_tum(path, _read_numbers(path))
 
-    repeats: a time may come several times in a row, as in TUM's own truth; the first pose of it is taken.
-    """
-    table = _read_numbers(path)
+
+def _parse_tum(path: str | Path, table: np.ndarray, repeats: bool = False) -> TimedPoses:
+    """repeats: a time may come several times in a row, as in TUM's own truth; the first pose of it is taken."""
     if table.shape[1] != 8:
         raise UserError(
             f"{path}: expected 8 numbers per line (TUM: time, position, quaternion), found {table.shape[1]}"
@@ -152,14 +159,27 @@ def quaternions_to_rotations(quaternions: np.ndarray) -> np.ndarray:
 
 def _read_numbers(path: str | Path) -> np.ndarray:
     """The numbers in a text file, [N, columns]; lines that start with # are comments."""
-    rows = [line.split() for line in read_lines(path, "a text file of numbers")]
+    rows: list[list[float]] = []
+    for number, line in enumerate(read_lines(path, "a text file of numbers"), start=1):
+        words = line.split()
+        if not words or words[0][0] == "#":
+            continue
+        rows.append([_parse_number(word, f"{path} line {number}") for word in words])
+        if len(words) != len(rows[0]):
+            raise UserError(f"{path} line {number}: expected {len(rows[0])} numbers, found {len(words)}")
+    if not rows:
+        raise UserError(f"{path}: expected lines of numbers, found none")
+    return np.array(rows)
+
+
+def _parse_number(text: str, where: str) -> float:
     try:
-        table = np.array([[float(text) for text in row] for row in rows if row and row[0][0] != "#"])
-    except ValueError as error:
-        raise UserError(f"{path}: expected lines of equally many numbers ({error})") from error
-    if table.ndim != 2 or table.size == 0 or not np.isfinite(table).all():
-        raise UserError(f"{path}: expected lines of finite numbers, found none or some that are not finite")
-    return table
+        number = float(text)
+    except ValueError:
+        number = math.nan
+    if not math.isfinite(number):
+        raise UserError(f"{where}: expected finite numbers, found {text[:80]!r}")
+    return number
 
 
 def _check_positions(path: str | Path, numbers: np.ndarray) -> None:

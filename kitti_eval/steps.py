@@ -8,7 +8,7 @@ import os
 import shlex
 import signal
 import subprocess
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -16,8 +16,8 @@ from typing import Any
 from kitti_eval import files
 from kitti_eval.errors import UserError
 
-# A command that is stopped gets so long to put its files in order.
-_STOP_S = 20
+# A command that is stopped gets so long to put its files in order: training finishes a step and saves.
+_STOP_S = 60
 
 
 class Steps:
@@ -41,7 +41,7 @@ class Steps:
             print(f"{name}: already done")
             return
         print(f"{name}: {shlex.join(arguments)}", flush=True)
-        status = _run(arguments)
+        status = run_command(arguments)
         if status < 0:
             raise UserError(f"{name}: its command was ended by signal {-status} ({signal.strsignal(-status)})")
         if status:
@@ -63,21 +63,37 @@ def fingerprint(paths: Iterable[Path]) -> str:
     return found.hexdigest()
 
 
-def _run(arguments: list[str]) -> int:
-    """The exit status of a command; if this one is stopped, so is that."""
+def run_command(arguments: list[str], environment: Mapping[str, str] | None = None) -> int:
+    """The exit status of a command; if this one is stopped, so is that, and has put its files in order first.
+
+    environment: its variables; None for those of this process.
+    """
     command = None
     try:
         with _stops_put_off():
-            command = subprocess.Popen(arguments)
+            command = subprocess.Popen(arguments, env=environment)
         return command.wait()
-    except BaseException:
+    except BaseException as reason:
         if command:
-            command.terminate()
-            with suppress(subprocess.TimeoutExpired):
-                command.wait(_STOP_S)
-            command.kill()
-            command.wait()
+            _stop(command, is_told=type(reason) is KeyboardInterrupt)
         raise
+
+
+def _stop(command: subprocess.Popen, is_told: bool) -> None:
+    """is_told: by Ctrl-C, which the terminal sends to the command as well; a second signal could end it at once."""
+    try:
+        if is_told:
+            _wait(command)
+        command.terminate()
+        _wait(command)
+    finally:
+        command.kill()
+        command.wait()
+
+
+def _wait(command: subprocess.Popen) -> None:
+    with suppress(subprocess.TimeoutExpired):
+        command.wait(_STOP_S)
 
 
 @contextmanager

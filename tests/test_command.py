@@ -18,10 +18,12 @@ from kitti_eval.errors import UserError
 
 DO = flags.DEFINE_string("do", "print", "What to do.")
 PLACE = flags.DEFINE_string("place", "", "A path.")
+PLACES = flags.DEFINE_list("places", [], "Paths.")
+flags.DEFINE_float("length", 1.0, "A number.", lower_bound=0)
 
 def main():
     if DO.value == "print":
-        print(PLACE.value)
+        print(PLACE.value, *PLACES.value)
     if DO.value == "print much":
         for _ in range(100_000):
             print("a line of some length")
@@ -37,7 +39,9 @@ def main():
                 time.sleep(60)
         Slow()
         time.sleep(60)
-    if DO.value == "mistake":
+    if DO.value == "mistake after print":
+        print("so far")
+    if DO.value.startswith("mistake"):
         raise UserError("place: expected another")
     if DO.value == "fill memory":
         bytearray(10**18)
@@ -94,7 +98,22 @@ def test_too_little_memory_is_one_line(script):
 
 
 def test_a_tilde_is_the_home_folder(script):
-    assert call([*script, "--place=~/videos"]).stdout.decode() == os.path.expanduser("~/videos\n")
+    home = os.path.expanduser("~")
+    done = call([*script, "--place=~/videos", "--places=a,~/b,~/c"])
+    assert done.stdout.decode() == f"{home}/videos a {home}/b {home}/c\n"
+
+
+@pytest.mark.parametrize("text", ["nan", "-NaN"])
+def test_a_flag_of_a_number_takes_no_nan(script, text):
+    check_fails(call([*script, f"--length={text}"]), b"error: --length=nan: expected a number")
+
+
+def test_what_cannot_be_written_is_one_line(script):
+    for what in ("print", "print much", "mistake after print"):
+        full = call(["sh", "-c", 'PYTHONUNBUFFERED= "$@" > /dev/full', "sh", *script, f"--do={what}"])
+        check_fails(full, b"error: place: " if what.startswith("mistake") else b"error: No space left on device\n")
+    closed = call(["sh", "-c", '"$@" >&-', "sh", *script])
+    check_fails(closed, b"error: standard output: expected it open, found it closed\n")
 
 
 def test_a_name_that_is_not_utf8_is_printed(script):

@@ -23,12 +23,16 @@ def test_golden_numbers_of_the_release(shared, cap):
     assert errors._asdict() == pytest.approx(expected, abs=2e-6)
 
 
-def test_lists_of_images_may_have_more_columns_and_blank_lines(tmp_path):
-    (tmp_path / "list.txt").write_text("\na/b/1.png a/b/1.txt\n\n  a/b/2.png\t721.5 \n \na/3.png\n")
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig"])
+def test_lists_of_images_may_have_more_columns_and_blank_lines(tmp_path, encoding):
+    text = "a/b/1.png a/b/1.txt\n\n  a/b/2.png\t721.5 \n \na/3.png\n"
+    (tmp_path / "list.txt").write_text(text, encoding)
     assert read_image_list(tmp_path / "list.txt") == ["a/b/1.png", "a/b/2.png", "a/3.png"]
 
 
-@pytest.mark.parametrize("name", ["../1.png", "a/../../1.png", "/etc/passwd", "a\0.png", "x" * 300, "a/" * 3000 + "b"])
+@pytest.mark.parametrize(
+    "name", ["../1.png", "a/../../1.png", "/etc/passwd", ".", "a\0.png", "x" * 300, "a/" * 3000 + "b"]
+)
 def test_lists_of_images_do_not_lead_out_of_the_dataset(tmp_path, name):
     (tmp_path / "list.txt").write_text(f"a/b.png\n{name}\n")
     with pytest.raises(UserError, match=r"list\.txt line 2: expected a path"):

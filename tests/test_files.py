@@ -82,7 +82,9 @@ def test_what_is_written_to_the_standard_output_arrives_there(tmp_path):
     assert (tmp_path / "out").read_bytes() == b"before\nit"
 
 
-@pytest.mark.parametrize("name", ["../x", "a/../../x", "/etc/passwd", "a\0b", "x" * 256, "", "/".join(["xx"] * 2000)])
+@pytest.mark.parametrize(
+    "name", ["../x", "a/../../x", "/etc/passwd", "a\0b", "x" * 256, "", ".", "./", "/".join(["xx"] * 2000)]
+)
 def test_names_that_leave_their_folder_are_refused(name):
     with pytest.raises(UserError, match=r"^list.txt line 3: expected a path"):
         check_inside(name, "list.txt line 3")

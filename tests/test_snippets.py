@@ -115,6 +115,22 @@ def test_missing_predictions_are_counted_and_named(tmp_path, truth):
         snippets.evaluate_snippets(pred, truth)
 
 
+def test_others_systems_may_lack_poses(tmp_path, truth):
+    """Of three of five the error is that of these; one alone has none, and is no 0 in the mean."""
+    snippets.write_snippets(tmp_path / "pred", snippets.cut_snippets(make_path(), 5), np.arange(12) / 10)
+    true = make_relative(make_path()[4:9])
+    rough = true.copy()
+    rough[:, :3, 3] += np.random.RandomState(0).normal(0, 0.1, (5, 3))
+    (tmp_path / "pred" / "000004.txt").write_text(format_tum(rough[::2], np.array([0.4, 0.6, 0.8])))
+    (tmp_path / "pred" / "000005.txt").write_text(format_tum(rough[:1], np.array([0.5])))
+    ates, summary = snippets.evaluate_snippets(truth, tmp_path / "pred")
+    assert summary.unpredicted == ["000005.txt"]
+    assert summary.snippets == len(ates) == 7
+    gt, pred = true[::2, :3, 3], rough[::2, :3, 3] - rough[0, :3, 3]
+    error = (gt * pred).sum() / (pred**2).sum() * pred - gt
+    assert ates["000004.txt"] == pytest.approx(np.sqrt((error**2).sum()) / 3, rel=1e-3)
+
+
 def test_other_times_are_named(tmp_path, truth):
     snippets.write_snippets(tmp_path / "late", snippets.cut_snippets(make_path(), 5), np.arange(12) / 10 + 0.02)
     with pytest.raises(UserError, match=r"late/000000.txt: expected the times of the ground truth; 0.\d+ s is not"):

@@ -93,33 +93,51 @@ def test_files_swapped_are_files_changed(tmp_path):
     assert fingerprint(paths) == fingerprint(paths)
 
 
+CHILD = """
+import signal, sys, time
+from pathlib import Path
+
+def save(*_):
+    # As in training, a second signal ends it at once.
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_DFL)
+    time.sleep(1)
+    Path("saved").touch()
+    sys.exit(1)
+
+for number in (signal.SIGINT, signal.SIGTERM):
+    signal.signal(number, save)
+Path("started").touch()
+time.sleep(60)
+"""
 STOPPED = """
 import sys
 from pathlib import Path
 from kitti_eval import command
 from kitti_eval.steps import Steps
-
-CHILD = '''
-import signal, time
-from pathlib import Path
-signal.signal(signal.SIGTERM, lambda *_: (Path("tidied").touch(), exit(1)))
-Path("started").touch()
-time.sleep(60)
-'''
+from sfmlearner_tf.tools import demo_world
 
 def main():
-    Steps(Path("."), "1").run("wait", [sys.executable, "-c", CHILD], [], [])
+    {call}
 
 command.run(main)
 """
 
 
 @pytest.mark.parametrize(("number", "status"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
-def test_a_stopped_run_stops_its_command_which_tidies_up(tmp_path, number, status):
-    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])}
-    with subprocess.Popen([sys.executable, "-c", STOPPED], cwd=tmp_path, env=environment, text=True) as process:
+@pytest.mark.parametrize(
+    "call", ['Steps(Path("."), "1").run("wait", [sys.executable, "-m", "child"], [], [])', 'demo_world.call("child")']
+)
+def test_a_stopped_run_lets_its_command_save(tmp_path, number, status, call):
+    """Ctrl-C goes to both, as from a terminal; SIGTERM to the run alone."""
+    (tmp_path / "child.py").write_text(CHILD)
+    code, environment = STOPPED.format(call=call), {**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])}
+    with subprocess.Popen(
+        [sys.executable, "-c", code], cwd=tmp_path, env=environment, start_new_session=True
+    ) as process:
         while not (tmp_path / "started").exists():
+            assert process.poll() is None
             time.sleep(0.02)
-        process.send_signal(number)
+        (os.killpg if number == signal.SIGINT else os.kill)(process.pid, number)
     assert process.returncode == status
-    assert (tmp_path / "tidied").exists()
+    assert (tmp_path / "saved").exists()

@@ -256,3 +256,12 @@ def test_weights_that_are_not_finite_are_not_saved(dataset_dir, tmp_path):
     with pytest.raises(UserError, match=r"model\.latest: not finite: depth_net/features/weights"):
         broken.run()
     assert not list(tmp_path.glob("model*"))
+
+
+@pytest.mark.usefixtures("small_depth_network")
+def test_without_val_txt_training_goes_on_and_says_so(tmp_path, capsys):
+    write_formatted_data(tmp_path, count=2)
+    (tmp_path / "val.txt").write_text("")
+    trainer(tmp_path, tmp_path / "checkpoints", val_freq=1, max_steps=2).run()
+    assert "no validation: " in capsys.readouterr().out
+    assert not (tmp_path / "checkpoints" / "validation.csv").exists()

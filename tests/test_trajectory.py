@@ -1,4 +1,5 @@
 import json
+import os
 from pathlib import Path
 
 import numpy as np
@@ -142,12 +143,14 @@ def test_files_keep_a_trajectory(tmp_path):
     ("text", "message"),
     [
         (None, "expected a text file of numbers; No such file"),
-        ("", "expected lines of finite numbers, found none"),
-        ("0 0 0 0 0 0 0 nan\n", "that are not finite"),
-        ("0 0 0 0 0 0 0 1\n1 0 0\n", "lines of equally many numbers"),
-        ("0 0 0 0 0 0 0 one\n", "lines of equally many numbers"),
+        ("", "expected lines of numbers, found none"),
+        ("# time x y z\n\n", "expected lines of numbers, found none"),
+        ("0 0 0 0 0 0 0 1\n1 0 0 0 0 0 0 nan\n", "line 2: expected finite numbers, found 'nan'"),
+        ("# time x y z\n0 0 0 0 0 0 0 1\n\n1 0 0\n", "line 4: expected 8 numbers, found 3"),
+        ("0 0 0 0 0 0 0 one\n", "line 1: expected finite numbers, found 'one'"),
         ("0 0 0 0 0 0 0 0.5\n", "quaternions of length 1, found one of 0.5"),
         ("1 0 0 0 0 0 0 1\n0.9 0 0 0 0 0 0 1\n", "expected ascending times"),
+        ("1e300 1 0 0 0 0 1 0 0 0 0 1 0\n", "numbers of frames that rise in the first of 13 columns"),
         ("1.5 1 0 0 0 0 1 0 0 0 0 1 0\n", "numbers of frames that rise in the first of 13 columns"),
         ("2 1 0 0 0 0 1 0 0 0 0 1 0\n2 1 0 0 0 0 1 0 0 0 0 1 0\n", "numbers of frames that rise"),
         ("1 2 3\n", "expected 12 numbers per line"),
@@ -160,12 +163,30 @@ def test_files_keep_a_trajectory(tmp_path):
         ("30 0 0 0 0 30 0 0 0 0 30 0\n", "found no rotation in pose 1"),
     ],
 )
+@pytest.mark.filterwarnings("error")
 def test_damaged_files_are_named(tmp_path, text, message):
     path = tmp_path / "pose.txt"
     if text is not None:
         path.write_text(text)
-    with pytest.raises(UserError, match=f"pose.txt: .*{message}"):
+    with pytest.raises(UserError, match=f"pose.txt:? .*{message}"):
         pose_files.read_trajectory(path)
+
+
+@pytest.mark.parametrize("numbered", [False, True])
+def test_a_pipe_is_read(numbered):
+    path, (reader, writer) = make_path(), os.pipe()
+    lines = pose_files.format_kitti(path).splitlines()
+    text = "".join(f"{number} {line}\n" if numbered else f"{line}\n" for number, line in enumerate(lines))
+    with os.fdopen(reader):
+        with os.fdopen(writer, "w") as file:
+            file.write(text)
+        np.testing.assert_allclose(pose_files.read_trajectory(f"/dev/fd/{reader}").poses, path, rtol=1e-6, atol=1e-6)
+
+
+def test_the_mark_of_windows_before_utf_8_is_no_number(tmp_path):
+    text = pose_files.format_tum(make_path(), np.arange(40) / 10)
+    (tmp_path / "tum.txt").write_text(text, encoding="utf-8-sig")
+    assert len(pose_files.read_trajectory(tmp_path / "tum.txt").poses) == 40
 
 
 def test_rounding_as_of_long_chains_in_float32_is_taken(tmp_path):

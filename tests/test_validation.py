@@ -293,14 +293,3 @@ def test_training_keeps_the_best_and_the_curves(dataset_dir, kitti_dir, tmp_path
     assert "model.best" not in (tmp_path / "checkpoint").read_text()
     newest = CheckpointFolder(str(tmp_path), best.state()).restore_newest(best.restore)
     assert newest.endswith("model.latest")
-
-
-@pytest.mark.usefixtures("small_depth_network")
-def test_without_val_txt_training_goes_on_and_says_so(tmp_path, capsys):
-    write_formatted_data(tmp_path, count=2)
-    (tmp_path / "val.txt").write_text("")
-    Trainer(
-        config_for(tmp_path, checkpoint_dir=str(tmp_path / "checkpoints"), val_freq=1, max_steps=2, num_scales=1)
-    ).run()
-    assert "no validation: " in capsys.readouterr().out
-    assert not (tmp_path / "checkpoints" / "validation.csv").exists()

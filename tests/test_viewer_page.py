@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -63,3 +65,11 @@ def test_a_page_without_a_picture_shows_nothing(tmp_path):
     assert viewer.predict_clip(None) is None
     assert viewer_page.colour(None, None) is None
     assert viewer_page.describe(None, 1) == ""
+
+
+@pytest.mark.parametrize(("errors", "told"), [("", "exit status -9"), ("a warning\nerror: no video\n", "no video")])
+def test_a_clip_that_fails_is_told(tmp_path, monkeypatch, errors, told):
+    done = subprocess.CompletedProcess([], -9, stderr=errors)
+    monkeypatch.setattr(subprocess, "run", lambda *_, **__: done)
+    with pytest.raises(gr.Error, match=f"^'{told}'$"):
+        make_viewer(tmp_path).predict_clip("clip.mp4")

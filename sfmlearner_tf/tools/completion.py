@@ -59,7 +59,8 @@ def read_flags(module: str) -> list[tuple[str, bool, list[str] | None, str]]:
     """
     done = subprocess.run([sys.executable, "-c", _READ_FLAGS, module], capture_output=True, text=True, check=False)
     if done.returncode:
-        raise UserError(f"{module} cannot be loaded: {done.stderr.strip().splitlines()[-1]}")
+        *_, reason = f"exit status {done.returncode}", *done.stderr.strip().splitlines()
+        raise UserError(f"{module} cannot be loaded: {reason}")
     return json.loads(done.stdout)
 
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import os
-import subprocess
 import sys
 from pathlib import Path
 
 import numpy as np
 
+from kitti_eval.steps import run_command
 from sfmlearner_tf.data.synthetic import KITTI_FOCAL_LENGTH
 from sfmlearner_tf.errors import UserError
 
@@ -55,8 +55,7 @@ def call(*arguments: str) -> None:
         UserError: it failed; its own output says why.
     """
     print("\n$ python -m " + " ".join(arguments), flush=True)
-    environment = {**os.environ, "PYTHONUNBUFFERED": "1"}
-    status = subprocess.run([sys.executable, "-m", *arguments], env=environment, check=False).returncode
+    status = run_command([sys.executable, "-m", *arguments], {**os.environ, "PYTHONUNBUFFERED": "1"})
     if status == 130:
         raise KeyboardInterrupt
     if status != 0:

@@ -13,7 +13,6 @@ and its sum is printed, to compare with the publisher's.
 from __future__ import annotations
 
 import contextlib
-import math
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -86,8 +85,6 @@ def _check_flags() -> tuple[str, str | None, str]:
         raise UserError(f"{FLAGS.url!r}: expected a URL; {error}") from None
     if parts.scheme not in ("http", "https") or not parts.hostname or not re.fullmatch("[!-~]+", FLAGS.url):
         raise UserError(f"{FLAGS.url!r}: expected a URL that begins with https:// or http://, without spaces, in ASCII")
-    if math.isnan(FLAGS.timeout):
-        raise UserError("--timeout=nan: expected a number of seconds")
     expected = FLAGS.sha256.lower() if FLAGS.sha256 else None
     if expected and not re.fullmatch("[0-9a-f]{64}", expected):
         raise UserError(f"--sha256: expected 64 hexadecimal digits, found {FLAGS.sha256!r}")

@@ -2,7 +2,7 @@
 
 Runs the commands of this package in turn, prints our numbers beside the published ones and writes report.html (a single
 file with its pictures) and report.json. Steps that already ran with the same flags on the same files are skipped. Depth
-needs --kitti_raw and --ckpt_depth, motion needs --kitti_odom and --ckpt_pose; one of them is enough.
+needs --kitti_raw and --ckpt_depth, motion needs --kitti_odom and --ckpt_pose; one of these pairs is enough.
 
 Example:
   python tools/reproduce.py --kitti_raw=/data/kitti_raw --kitti_odom=/data/kitti_odometry \\
@@ -49,7 +49,7 @@ _CAPS_M = (80, 50)
 
 def main() -> None:
     """Runs the parts that the flags select, prints the tables and writes the report."""
-    depth, motion = _KITTI_RAW.value and _CKPT_DEPTH.value, _KITTI_ODOM.value and _CKPT_POSE.value
+    depth, motion = _is_asked(_KITTI_RAW, _CKPT_DEPTH), _is_asked(_KITTI_ODOM, _CKPT_POSE)
     if not (depth or motion):
         raise UserError("expected --kitti_raw with --ckpt_depth, or --kitti_odom with --ckpt_pose; found neither pair")
     sequences, output_dir = name_sequences(_TEST_SEQS.name, _TEST_SEQS.value), Path(_OUTPUT_DIR.value)
@@ -58,6 +58,13 @@ def main() -> None:
         if motion:
             sections += [_reproduce_motion(Path(_KITTI_ODOM.value), output_dir, sequence) for sequence in sequences]
         _write_report(sections, output_dir)
+
+
+def _is_asked(folder: flags.FlagHolder[str], checkpoint: flags.FlagHolder[str]) -> bool:
+    if bool(folder.value) != bool(checkpoint.value):
+        alone = folder.name if folder.value else checkpoint.name
+        raise UserError(f"expected --{folder.name} with --{checkpoint.name}, found --{alone} alone")
+    return bool(folder.value)
 
 
 def _write_report(sections: list[report.Section], output_dir: Path) -> None:

@@ -82,7 +82,8 @@ class Viewer(NamedTuple):
         command = [sys.executable, "-m", "sfmlearner_tf.tools.predict", *flags]
         done = subprocess.run(command, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True, check=False)
         if done.returncode:
-            raise gr.Error(done.stderr.strip().splitlines()[-1].removeprefix("error: "))
+            *_, reason = f"exit status {done.returncode}", *done.stderr.strip().splitlines()
+            raise gr.Error(reason.removeprefix("error: "))
         return str(next(Path(output_dir).glob("*.mp4")))
 
 

@@ -9,6 +9,8 @@ from importlib import metadata
 import pytest
 
 from forked import run_forked
+from sfmlearner_tf.errors import UserError
+from sfmlearner_tf.tools import completion
 
 MODULE = ("-m", "sfmlearner_tf.tools.completion")
 
@@ -55,6 +57,13 @@ def test_a_path_is_completed_where_a_flag_takes_one(script, tmp_path, monkeypatc
     monkeypatch.chdir(tmp_path)
     (tmp_path / "formatted").mkdir()
     assert press_tab(script, "sfmlearner-train", "--dataset_dir", "form") == {"formatted"}
+
+
+def test_a_command_that_dies_without_a_word_is_told(monkeypatch):
+    done = subprocess.CompletedProcess([], -9, stdout="", stderr="")
+    monkeypatch.setattr(subprocess, "run", lambda *_, **__: done)
+    with pytest.raises(UserError, match=r"^a\.module cannot be loaded: exit status -9$"):
+        completion.read_flags("a.module")
 
 
 def test_without_shtab_it_says_what_to_install():

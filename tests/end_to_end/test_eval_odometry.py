@@ -66,8 +66,7 @@ def test_a_prediction_with_gaps_is_matched_by_time(tmp_path, truth):
     assert json.loads((tmp_path / "errors.json").read_text())["none"]["ate_rmse_m"] < 1e-4
     assert "150 true poses, of which 140 are compared" in done.stdout
     # Without times numbers of frames do it, as in 13 columns.
-    lines = format_kitti(truth[kept]).splitlines()
-    (tmp_path / "pred.txt").write_text("".join(f"{frame} {line}\n" for frame, line in zip(kept, lines)))
+    (tmp_path / "pred.txt").write_text(number(kept, truth[kept]))
     done = evaluate(truth_flags[0], f"--pred={tmp_path / 'pred.txt'}", f"--output_json={tmp_path / 'errors.json'}")
     assert done.returncode == 0, done.stderr
     assert json.loads((tmp_path / "errors.json").read_text())["none"]["ate_rmse_m"] < 1e-4
@@ -77,6 +76,45 @@ def test_a_prediction_with_gaps_is_matched_by_time(tmp_path, truth):
     assert done.returncode == 0, done.stderr
     assert "over 140 frames" in done.stdout
     assert json.loads((tmp_path / "errors.json").read_text())["none"]["ate_rmse_m"] < 1e-4
+
+
+def number(frames, poses):
+    """A KITTI file of 13 columns."""
+    return "".join(f"{frame} {line}\n" for frame, line in zip(frames, format_kitti(poses).splitlines()))
+
+
+def test_a_truth_with_numbers_is_matched_by_number(tmp_path, truth):
+    """Both with gaps of their own; against itself; and by snippets, which are numbered, too."""
+    kept, of_pred = np.r_[5:50, 60:FRAMES], np.r_[0:40, 55:120]
+    (tmp_path / "numbered.txt").write_text(number(kept, truth[kept]))
+    (tmp_path / "pred.txt").write_text(number(of_pred, truth[of_pred]))
+    write_snippets(tmp_path / "snippets", cut_snippets(truth, 5), np.arange(FRAMES) / 10)
+    for name, compared in (("pred.txt", 35 + 60), ("numbered.txt", len(kept)), ("snippets", len(kept))):
+        flags = (f"--gtruth_file={tmp_path / 'numbered.txt'}", f"--pred={tmp_path / name}")
+        done = evaluate(*flags, f"--output_json={tmp_path / 'errors.json'}")
+        assert done.returncode == 0, done.stderr
+        assert f"over {compared} frames" in done.stdout
+        assert json.loads((tmp_path / "errors.json").read_text())["none"]["ate_rmse_m"] < 0.01
+
+
+def test_gaps_that_cannot_be_seen_are_refused(tmp_path, truth):
+    """As in keyframes with times, where the truth has none, and in poses without numbers, where the truth has some."""
+    kept = np.arange(0, FRAMES, 3)
+    files = {
+        "keyframes.txt": format_tum(truth[kept], kept / 10),
+        "numbered.txt": number(kept, truth[kept]),
+        "bare.txt": format_kitti(truth[kept]),
+        "from_1.txt": number(np.arange(1, FRAMES + 1), truth),
+    }
+    for name, text in files.items():
+        (tmp_path / name).write_text(text)
+    for gtruth, pred, message in (
+        ("truth", "keyframes", "expected --times_file, found 50 poses with times and 150 true ones without"),
+        ("numbered", "bare", "expected numbers of frames in the first of 13 columns, as in the truth, found none"),
+        ("truth", "from_1", "expected frames 0 to 149, found 150"),
+    ):
+        done = evaluate(f"--gtruth_file={tmp_path / gtruth}.txt", f"--pred={tmp_path / pred}.txt")
+        assert (done.returncode, done.stderr) == (1, f"error: {tmp_path / pred}.txt: {message}\n")
 
 
 def test_poses_are_associated_as_in_tum_s_own_data(tmp_path, truth):
@@ -91,7 +129,7 @@ def test_poses_are_associated_as_in_tum_s_own_data(tmp_path, truth):
     done = evaluate(*flags, f"--output_json={tmp_path / 'errors.json'}")
     assert done.returncode == 0, done.stderr
     assert "over 144 frames" in done.stdout
-    assert "6 of 150 predicted poses left out: no truth at their time" in done.stdout
+    assert "6 of 150 predicted poses left out: no truth for them" in done.stdout
     assert json.loads((tmp_path / "errors.json").read_text())["6dof"]["ate_rmse_m"] < 1e-4
     done = evaluate(*flags, "--max_time_difference=0.001")
     assert done.returncode == 1
@@ -153,7 +191,7 @@ def test_other_mistakes_are_refused_in_one_line(tmp_path, truth):
         ),
     ):
         done = evaluate(*options)
-        assert done.returncode == 1
+        assert (done.returncode, done.stdout) == (1, "")
         assert done.stderr.startswith("error: ")
         assert done.stderr.count("\n") == 1
         assert message in done.stderr

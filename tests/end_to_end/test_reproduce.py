@@ -27,6 +27,7 @@ from sfmlearner_tf.networks.pose_exp_net import PoseExpNet
 TOOLS = Path(__file__).parents[2] / "tools"
 # Of the images that the networks were trained on, as config.json says; the world's are smaller.
 HEIGHT, WIDTH = 64, 96
+NO_DEPTH, NO_MOTION = ("--kitti_raw=", "--ckpt_depth="), ("--kitti_odom=", "--ckpt_pose=")
 CONFIG = TrainConfig(img_height=HEIGHT, img_width=WIDTH, seq_length=3)
 
 
@@ -170,12 +171,12 @@ def test_what_is_done_is_not_done_again_unless_something_changed(world, reproduc
     sequence, run = world / "world" / "kitti_odometry" / "sequences" / "09", world / "run"
     for path in (run / "config.json", run / "model-5.index", next((sequence / "image_2").iterdir())):
         with touched(path):
-            assert begin(world, "--kitti_raw=") == "predict motion of 09"
+            assert begin(world, *NO_DEPTH) == "predict motion of 09"
     with touched(sequence / "times.txt"):
-        assert begin(world, "--kitti_raw=") == "true snippets of 09"
+        assert begin(world, *NO_DEPTH) == "true snippets of 09"
     listed = [(world / "world" / "kitti_raw" / name).with_suffix(".jpg") for name in read_listed(world)]
     with touched(next(path for path in listed if path.exists())):
-        assert begin(world, "--kitti_odom=") == "predict depth"
+        assert begin(world, *NO_MOTION) == "predict depth"
 
 
 def test_figures_are_of_the_lidar_that_is_there(world, reproduced):
@@ -184,7 +185,7 @@ def test_figures_are_of_the_lidar_that_is_there(world, reproduced):
     scan = world / "world" / "kitti_raw" / date / drive / "velodyne_points" / "data" / f"{name[:-4]}.bin"
     hidden = scan.rename(scan.with_suffix(".hidden"))
     for count in (len(listed) - 1, len(listed)):
-        done = reproduce(world, "--kitti_odom=")
+        done = reproduce(world, *NO_MOTION)
         assert done.returncode == 0, done.stderr
         assert f"mean over {count} of {len(listed)} images" in (world / "out" / "report.html").read_text()
         assert json.loads((world / "out" / "depth_50m.json").read_text())["evaluated"] == count
@@ -196,7 +197,7 @@ def test_a_list_of_equal_length_is_predicted_anew(world, reproduced):
     before, image_files = np.load(world / "out" / "model-5.npy"), read_listed(world)
     with touched(world / "world" / "kitti_raw" / "test_files.txt") as path:
         path.write_text("\n".join(image_files[::-1]))
-        done = reproduce(world, "--kitti_odom=")
+        done = reproduce(world, *NO_MOTION)
         path.write_text("\n".join(image_files))
     assert done.returncode == 0, done.stderr
     np.testing.assert_allclose(np.load(world / "out" / "model-5.npy"), before[::-1], rtol=1e-5)
@@ -212,7 +213,7 @@ def test_nothing_but_its_own_files_is_touched(world):
         done = reproduce(world, f"--output_dir={mine}", f"--test_seqs={sequences}")
         assert done.stderr.startswith("error: --test_seqs: expected numbers of sequences such as 9,10, found ")
         assert (done.returncode, done.stdout, done.stderr.count("\n")) == (1, "", 1)
-    done = reproduce(world, f"--output_dir={mine}", "--kitti_raw=")
+    done = reproduce(world, f"--output_dir={mine}", *NO_DEPTH)
     assert done.returncode == 1
     assert "09: expected no text files but snippets that were written there before, found notes.txt" in done.stderr
     assert [path.read_text() for path in notes] == ["mine"] * 3
@@ -267,7 +268,7 @@ def test_unfit_lengths_are_told_in_one_line(world):
         (predict_pose(world, bare, f"--output_dir={bad}", "--seq_length=4"), "--seq_length=4: expected an odd number"),
         (predict_pose(world, long, f"--output_dir={bad}"), short),
         # Without config.json the snippets are the paper's.
-        (reproduce(world, "--kitti_raw=", f"--ckpt_pose={bare}", f"--output_dir={world / 'other'}"), mismatch),
+        (reproduce(world, *NO_DEPTH, f"--ckpt_pose={bare}", f"--output_dir={world / 'other'}"), mismatch),
     ):
         assert (done.returncode, done.stderr.splitlines()[-1]) == (1, f"error: {message}")
     assert not bad.exists()
@@ -278,7 +279,9 @@ def test_mistakes_end_in_one_line(world):
     assert " --img_height=32" in absent.stdout
     assert "--img_width" not in absent.stdout
     for done, message in (
-        (run("reproduce", "--kitti_raw=x"), "expected --kitti_raw with --ckpt_depth"),
+        (run("reproduce"), "expected --kitti_raw with --ckpt_depth, or --kitti_odom with --ckpt_pose; found neither"),
+        (run("reproduce", "--kitti_raw=x"), "expected --kitti_raw with --ckpt_depth, found --kitti_raw alone"),
+        (reproduce(world, "--kitti_odom="), "expected --kitti_odom with --ckpt_pose, found --ckpt_pose alone"),
         (absent, "model-6 not found"),
         (predict_pose(world, "run/model-5", "--test_seq=5"), "times.txt: expected a text file"),
     ):
