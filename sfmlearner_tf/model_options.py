@@ -145,7 +145,8 @@ class ObjectiveOptions:
     )  # fmt: skip
     speed_weight: float = _objective(
         0.0, "Weight of the difference, in metres, of the camera's motion from the distances that the data has, which "
-        "prepare_train_data.py writes with --speeds: depth is then in metres; 0.05 is usual.", at_least=0,
+        "prepare_train_data.py writes with --speeds: depth is then in metres. 1 with initial_disp=0.1 does that; much "
+        "less is too weak.", at_least=0,
     )  # fmt: skip
     rotation_cycle_weight: float = _objective(
         0.0, "With both_directions, weight of the loss that holds the rotations there and back to be inverse.",
