@@ -101,7 +101,7 @@ def write_snippets(
 def evaluate_snippets(gtruth_dir: Path, pred_dir: Path) -> tuple[dict[str, float], SnippetSummary]:
     """The paper's ATE of every predicted snippet of at least two poses by file name, and the summary.
 
-    Raises UserError if there is no prediction, a file is damaged, or the times of two files do not match.
+    Raises UserError if there is no such prediction, a file is damaged, or the times of two files do not match.
     """
     truths, predictions = (_list_snippets(folder) for folder in (gtruth_dir, pred_dir))
     ates = {}
@@ -113,6 +113,8 @@ def evaluate_snippets(gtruth_dir: Path, pred_dir: Path) -> tuple[dict[str, float
             continue  # Parity: left out (test_snippets.py); others' systems lose frames, and one pose has no error.
         matched = match_times(gt.times_s, pred.times_s, path)
         ates[name] = compute_snippet_ate(gt.poses[matched, :3, 3], pred.poses[:, :3, 3])
+    if not ates:
+        raise UserError(f"{pred_dir}: expected snippets of at least two poses, found none")
     return ates, summarize_ates(ates.values(), [name for name in truths if name not in ates])
 
 

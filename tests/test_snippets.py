@@ -129,6 +129,10 @@ def test_others_systems_may_lack_poses(tmp_path, truth):
     gt, pred = true[::2, :3, 3], rough[::2, :3, 3] - rough[0, :3, 3]
     error = (gt * pred).sum() / (pred**2).sum() * pred - gt
     assert ates["000004.txt"] == pytest.approx(np.sqrt((error**2).sum()) / 3, rel=1e-3)
+    for path in (tmp_path / "pred").glob("*.txt"):
+        path.write_text(format_tum(rough[:1], np.array([int(path.stem) / 10])))
+    with pytest.raises(UserError, match="pred: expected snippets of at least two poses, found none"):
+        snippets.evaluate_snippets(truth, tmp_path / "pred")
 
 
 def test_other_times_are_named(tmp_path, truth):

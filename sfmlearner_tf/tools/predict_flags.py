@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -37,9 +36,6 @@ def check_flags() -> None:
         raise UserError(
             f"expected at most one of {' and '.join(scales)}, found {'both' if len(scales) == 2 else 'all'}"
         )
-    for name in ("scale", "fps", "camera_height_m"):
-        if math.isnan(FLAGS[name].value or 0):
-            raise UserError(f"--{name}=nan: expected a number")
     if FLAGS.refine_steps and FLAGS.saved_model:
         raise UserError("--refine_steps: expected --ckpt_file, which can be trained, found --saved_model")
     others = [name for name in FLAGS.output or [] if name not in OUTPUTS]
