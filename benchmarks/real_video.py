@@ -170,7 +170,7 @@ def depth_from_stereo(left: np.ndarray, right: np.ndarray, focal_px: float) -> n
 
     channels, block = 1, 5
     count = 16 * int(np.ceil(left.shape[1] / 10 / 16))
-    matcher = cv2.StereoSGBM_create(
+    matcher = cv2.StereoSGBM.create(
         minDisparity=0,
         numDisparities=count,
         blockSize=block,
