@@ -23,16 +23,19 @@ def picture(index):
     return (20 * index + noise).astype(np.uint8)
 
 
-@pytest.fixture
-def video(tmp_path):
+def write_video(path, **options):
     ffmpeg = pytest.importorskip("imageio_ffmpeg", reason="the extra `video` is not installed")
-    path = tmp_path / "my drive.avi"
-    writer = ffmpeg.write_frames(str(path), (WIDTH, HEIGHT), codec="mjpeg", fps=10, pix_fmt_out="yuvj420p")
+    writer = ffmpeg.write_frames(str(path), (WIDTH, HEIGHT), fps=10, **options)
     writer.send(None)
     for index in range(COUNT):
         writer.send(picture(index))
     writer.close()
     return path
+
+
+@pytest.fixture
+def video(tmp_path):
+    return write_video(tmp_path / "my drive.avi", codec="mjpeg", pix_fmt_out="yuvj420p")
 
 
 def test_a_video_is_decoded_frame_by_frame(video):
@@ -51,13 +54,7 @@ def test_a_video_is_decoded_frame_by_frame(video):
 
 def test_a_film_of_ten_bits_is_read_as_one_of_eight(tmp_path):
     """As phones record."""
-    ffmpeg = pytest.importorskip("imageio_ffmpeg", reason="the extra `video` is not installed")
-    path = tmp_path / "phone.mp4"
-    writer = ffmpeg.write_frames(str(path), (WIDTH, HEIGHT), codec="libx264", fps=10, pix_fmt_out="yuv420p10le")
-    writer.send(None)
-    for index in range(COUNT):
-        writer.send(picture(index))
-    writer.close()
+    path = write_video(tmp_path / "phone.mp4", codec="libx264", pix_fmt_out="yuv420p10le")
     (sequence,) = list_videos(str(path), Selection(), calibrate).sequences
     notes = []
     means = [np.asarray(image).mean() for image in read_video(sequence.frames, notes)]
@@ -66,15 +63,9 @@ def test_a_film_of_ten_bits_is_read_as_one_of_eight(tmp_path):
 
 
 def test_times_of_frames_that_are_not_stored_in_order(tmp_path):
-    ffmpeg = pytest.importorskip("imageio_ffmpeg", reason="the extra `video` is not installed")
     # An avi tells only when to decode each, an mp4 also when to show it.
     for name in ("a.mp4", "a.avi"):
-        writer = ffmpeg.write_frames(str(tmp_path / name), (WIDTH, HEIGHT), codec="libx264", fps=10)
-        writer.send(None)
-        for index in range(COUNT):
-            writer.send(picture(index))
-        writer.close()
-        times_s, complaint = read_video_times(str(tmp_path / name))
+        times_s, complaint = read_video_times(str(write_video(tmp_path / name, codec="libx264")))
         assert complaint == ""
         np.testing.assert_allclose(times_s, np.arange(COUNT) / 10, atol=1e-3)
 
