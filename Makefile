@@ -84,7 +84,7 @@ endurance: demo
 # Two stages, generated streets and then real video, measured on frames kept out; RECORDINGS has the recordings that
 # benchmarks/real_video.py names.
 RECORDINGS ?= data
-STEPS ?= 850,900
+STEPS ?= 4000,2000
 SEEDS ?= 1
 
 real: setup

@@ -8,7 +8,6 @@ import numpy as np
 
 DOCS = Path(__file__).resolve().parents[1] / "docs"
 BASELINE = "mean"  # the CSV of the trivial predictors
-TABLE_START, TABLE_END = "<!-- table -->", "<!-- end of table -->"
 # Their curves are drawn.
 MEASURED = ("abs_rel", "translation_error", "ate_5")
 
@@ -33,12 +32,18 @@ def write_report(results: Path) -> None:
         cells = [join(last["abs_rel"], 3), join(ratios, 2), join(last["translation_error"], 3), join(last["ate_5"], 4)]
         alarms = join([sum(last["alarms"])], 0)
         lines.append(f"| {variant.replace('+', ', ')} | {steps} | {len(found)} | {' | '.join(cells)} | {alarms} |")
-    document = DOCS / "learning.md"
-    before, _, rest = document.read_text(encoding="utf-8").partition(TABLE_START)
-    table = "\n".join([TABLE_START, *lines, TABLE_END])
-    document.write_text(before + table + rest.partition(TABLE_END)[2], encoding="utf-8")
+    put_table(lines, "table")
     draw_curves(runs, baseline, DOCS / "learning.png")
     print("\n".join(lines))
+
+
+def put_table(lines: list[str], name: str) -> None:
+    """Puts the table in place of the one of that name in docs/learning.md."""
+    start, end = f"<!-- {name} -->", f"<!-- end of {name} -->"
+    document = DOCS / "learning.md"
+    before, _, rest = document.read_text(encoding="utf-8").partition(start)
+    table = "\n".join([start, *lines, end])
+    document.write_text(before + table + rest.partition(end)[2], encoding="utf-8")
 
 
 def join(values: list[float], digits: int) -> str:

@@ -16,7 +16,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from absl import flags
@@ -38,29 +38,64 @@ BASELINE_M = 0.537
 CAMERA_HEIGHT_M = 1.65
 DRIVE = "2011_09_26_drive_0052_sync"
 PROTOCOL = DepthProtocol()
+HEADER = """| predictor | Abs Rel, odometry 01 | 06 | both | drive 0052 | 5-frame ATE, m, 01 | 06 |
+| --- | --- | --- | --- | --- | --- | --- |"""
 
 _DATA_DIR = flags.DEFINE_string("data_dir", "data", "Folder of the recordings.")
 _OUTPUT_DIR = flags.DEFINE_string("output_dir", "real", "Folder of the truth.")
 _IMG_HEIGHT = flags.DEFINE_integer("img_height", HEIGHT, "Height of the networks' images.", lower_bound=1)
 _IMG_WIDTH = flags.DEFINE_integer("img_width", WIDTH, "Width of them.", lower_bound=1)
 _CKPT_FILES = flags.DEFINE_list("ckpt_files", [], "Checkpoints with both networks; none: the trivial predictors only.")
+_PICTURE = flags.DEFINE_string("picture", None, "PNG to draw the depth of four frames into, a column a checkpoint.")
+# The set of frames, and which of them.
+DRAWN = (("01", 0), ("06", 0), ("06", 12), ("0052", 6))
+
+
+class Errors(NamedTuple):
+    """Abs Rel of each set of frames, and the ATE of each sequence, metres."""
+
+    abs_rel_01: float
+    abs_rel_06: float
+    abs_rel_0052: float
+    ate_01: float
+    ate_06: float
+
+    @property
+    def abs_rel(self) -> float:
+        """Of both odometry pieces, which count the same."""
+        return (self.abs_rel_01 + self.abs_rel_06) / 2
 
 
 def main() -> None:
-    measure(Path(_DATA_DIR.value), Path(_OUTPUT_DIR.value), _CKPT_FILES.value)
+    data, folder = Path(_DATA_DIR.value), Path(_OUTPUT_DIR.value)
+    measure(data, folder, _CKPT_FILES.value)
+    if _PICTURE.value:
+        draw_depths(load_truth(data, folder / "truth.npz"), _CKPT_FILES.value, Path(_PICTURE.value))
 
 
 def measure(data: Path, folder: Path, ckpt_files: list[str]) -> None:
     """Prints the table; `folder`: where the truth is kept."""
     truth = load_truth(data, folder / "truth.npz")
-    print("| predictor | Abs Rel, odometry 01 | 06 | both | drive 0052 | 5-frame ATE, m, 01 | 06 |")
-    print("| --- | --- | --- | --- | --- | --- | --- |")
-    plane = make_ground_plane(truth["focal_01"][1], truth["centre_01"][1])
-    for name, depth in (("constant", np.ones((HEIGHT, WIDTH))), ("plane", plane), ("mean", truth["mean_depth"])):
-        errors = evaluate_depths(truth, functools.partial(repeat, depth))
-        print_row(f"{name} depth", errors, [evaluate_mean_motion(truth, each) for each in SEQUENCES])
+    print(HEADER)
+    for name, errors in evaluate_trivial_predictors(truth).items():
+        print(format_row(name, errors))
     for ckpt_file in ckpt_files:
-        print_row(ckpt_file, *evaluate_checkpoint(truth, ckpt_file))
+        print(format_row(ckpt_file, evaluate_checkpoint(truth, ckpt_file)), flush=True)
+
+
+def format_row(name: str, errors: Errors) -> str:
+    cells = [f"{value:.3f}" for value in (errors.abs_rel_01, errors.abs_rel_06, errors.abs_rel, errors.abs_rel_0052)]
+    return f"| {name} | {' | '.join([*cells, f'{errors.ate_01:.4f}', f'{errors.ate_06:.4f}'])} |"
+
+
+def evaluate_trivial_predictors(truth: dict[str, np.ndarray]) -> dict[str, Errors]:
+    """What needs no network, by its name: the same depth for every image, and a straight drive."""
+    plane = make_ground_plane(truth["focal_01"][1], truth["centre_01"][1])
+    depths = {"constant depth": np.ones((HEIGHT, WIDTH)), "plane depth": plane, "mean depth": truth["mean_depth"]}
+    ates = [evaluate_mean_motion(truth, each) for each in SEQUENCES]
+    return {
+        name: Errors(*evaluate_depths(truth, functools.partial(repeat, depth)), *ates) for name, depth in depths.items()
+    }
 
 
 def repeat(depth: np.ndarray, images: np.ndarray) -> list[np.ndarray]:
@@ -68,14 +103,7 @@ def repeat(depth: np.ndarray, images: np.ndarray) -> list[np.ndarray]:
     return [depth] * len(images)
 
 
-def print_row(name: str, errors: dict[str, float], ates: list[float]) -> None:
-    both = (errors["01"] + errors["06"]) / 2
-    cells = [f"{value:.3f}" for value in (errors["01"], errors["06"], both, errors["0052"])]
-    print(f"| {name} | {' | '.join(cells + [f'{ate:.4f}' for ate in ates])} |", flush=True)
-
-
-def evaluate_checkpoint(truth: dict[str, np.ndarray], ckpt_file: str) -> tuple[dict[str, float], list[float]]:
-    """Abs Rel of each set of frames, and the ATE of each sequence."""
+def evaluate_checkpoint(truth: dict[str, np.ndarray], ckpt_file: str) -> Errors:
     from sfmlearner_tf import prediction
 
     height, width = _IMG_HEIGHT.value, _IMG_WIDTH.value
@@ -94,16 +122,16 @@ def evaluate_checkpoint(truth: dict[str, np.ndarray], ckpt_file: str) -> tuple[d
         # Window i gives the motion from its second frame to its third; the first window that from the first frame, too.
         to_next = [np.linalg.inv(motions[0, 0]), *(each[2] @ np.linalg.inv(each[1]) for each in motions)]
         ates.append(compute_ate_5(truth[f"poses_{sequence}"], np.array(to_next)))
-    return errors, ates
+    return Errors(*errors, *ates)
 
 
-def evaluate_depths(truth: dict[str, np.ndarray], predict: Callable[[np.ndarray], Any]) -> dict[str, float]:
+def evaluate_depths(truth: dict[str, np.ndarray], predict: Callable[[np.ndarray], Any]) -> list[float]:
     """Abs Rel of each set of frames; `predict`: images uint8 [N, H, W, 3] -> N depth maps [H, W]."""
-    errors = {}
+    errors = []
     for name in (*SEQUENCES, "0052"):
         pairs = zip(truth[f"depths_{name}"], predict(truth[f"images_{name}"]))
         results = [evaluate_depth_map(GroundTruth(gt_m.astype(np.float32)), pred, PROTOCOL) for gt_m, pred in pairs]
-        errors[name] = float(np.mean([result.errors.abs_rel for result in results if result.errors]))
+        errors.append(float(np.mean([result.errors.abs_rel for result in results if result.errors])))
     return errors
 
 
@@ -112,6 +140,50 @@ def evaluate_mean_motion(truth: dict[str, np.ndarray], sequence: str) -> float:
     forward = np.eye(4)
     forward[2, 3] = -1
     return compute_ate_5(truth[f"poses_{sequence}"], np.tile(forward, (len(DRIVEN) - 1, 1, 1)))
+
+
+def draw_depths(truth: dict[str, np.ndarray], ckpt_files: list[str], path: Path) -> None:
+    """Depth where it is known, and as each checkpoint has it, at the median of the truth; near is bright."""
+    from matplotlib.figure import Figure
+
+    from sfmlearner_tf import prediction
+
+    height, width = _IMG_HEIGHT.value, _IMG_WIDTH.value
+    columns = len(ckpt_files) + 2
+    figure = Figure(figsize=(3.2 * columns, 1.1 * len(DRAWN)), layout="constrained")
+    axes = figure.subplots(len(DRAWN), columns, squeeze=False)
+    predictors = [prediction.load_depth_predictor(ckpt_file, height, width) for ckpt_file in ckpt_files]
+    for row, (name, number) in zip(axes, DRAWN):
+        image = truth[f"images_{name}"][number]
+        known = shrink_depth(truth[f"depths_{name}"][number].astype(np.float32))
+        row[0].imshow(image)
+        row[1].imshow(np.ma.masked_equal(known, 0), cmap="magma_r", norm=make_depth_norm())
+        for axis, predictor in zip(row[2:], predictors):
+            depth = predictor.predict(shrink(image, height, width)[None]).numpy()[0]
+            at_size = np.asarray(Image.fromarray(depth).resize((WIDTH, HEIGHT), Image.Resampling.BILINEAR))
+            scale = np.median(known[known > 0]) / np.median(at_size[known > 0])
+            axis.imshow(at_size * scale, cmap="magma_r", norm=make_depth_norm())
+    titles = ["image", "known depth", *(Path(ckpt_file).parent.name for ckpt_file in ckpt_files)]
+    for axis, title in zip(axes[0], titles):
+        axis.set_title(title, fontsize=9)
+    for axis in axes.flat:
+        axis.set_axis_off()
+    figure.savefig(path, dpi=80)
+
+
+def make_depth_norm() -> Any:
+    from matplotlib.colors import LogNorm
+
+    return LogNorm(3, PROTOCOL.max_depth_m, clip=True)
+
+
+def shrink_depth(depth_m: np.ndarray) -> np.ndarray:
+    """The nearest depth of each pixel at 128x416, 0 where none is known."""
+    rows, columns = np.nonzero(depth_m)
+    small = np.full((HEIGHT, WIDTH), np.inf, np.float32)
+    cells = rows * HEIGHT // depth_m.shape[0], columns * WIDTH // depth_m.shape[1]
+    np.minimum.at(small, cells, depth_m[rows, columns])
+    return np.where(np.isfinite(small), small, 0)
 
 
 def load_truth(data: Path, path: Path) -> dict[str, np.ndarray]:

@@ -1,32 +1,39 @@
-"""Trains on generated streets with traffic, then on real video with these mixed in, and measures on frames kept out.
+"""Trains on generated streets, then on real video with these mixed in, and measures on frames kept out.
 
-    python benchmarks/train_on_real.py --data_dir=data --output_dir=real --steps=850,900 --seeds=1,2,3
+    python benchmarks/train_on_real.py --data_dir=data --output_dir=real --variants=recommended --seeds=1,2,3
 
-`recommended`, batch 4; images of --img_height x --img_width. --stages: generated is the first stage alone, both goes on
-from it, real begins from random weights on the real video, with the steps of both. --data_dir is that of
-benchmarks/real_video.py, which measures the last weights of every run; no other checkpoint is looked at, so nothing is
-chosen by the test. Left out of training: frames 38 on of the odometry pieces, frames 1,800 on of Malaga, drive 0052.
-What is done is not done again, and a training that was stopped goes on.
+A variant is a preset, or one with options changed, such as recommended+ssim_weight=0; batch 4, images of --img_height x
+--img_width. --stages: generated is the first stage alone, of the generated world of benchmarks/learning.py; both goes
+on from its last weights; real begins from random weights on the real video alone, with the steps of the second stage.
+Left out of training: frames 38 on of the odometry pieces, frames 1,800 on of Malaga, drive 0052.
 
-At 128x416 a step takes about half a second on two cores, 23 ms on an H100.
+--data_dir is that of benchmarks/real_video.py, which measures every run at each epoch and at its end, into a CSV of
+--results_dir; checkpoints of epochs are deleted once they are measured. What counts are the last weights: nothing is
+chosen by the test. A run that has its CSV is not made again, and a training that was stopped goes on. At the end the
+table and the pictures of all CSVs are put into docs; --variants= (none) does only that.
+
+At 64x208 a step of recommended takes a third of a second on one core, at 128x416 half a second on two.
 """
 
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
+import real_report
 import real_video
 from absl import flags
+from real_report import STAGES
+from whole_numbers import read_whole_numbers
 
 from kitti_eval import command
 from sfmlearner_tf.errors import UserError
+from sfmlearner_tf.presets import PRESETS
 from sfmlearner_tf.run_config import holds_run
 from sfmlearner_tf.tools import demo_world
 
-STAGES = ("generated", "both", "real")
-# Seeds of the generated streets, four scenes each, which render side by side.
-STREETS = (11, 12, 13, 14, 15, 16)
 # Of each recording under real_video: the camera, fx,fy,cx,cy in pixels; how many frames are for training; how often an
 # example comes in an epoch.
 RECORDINGS = {
@@ -41,54 +48,58 @@ RECORDINGS = {
 LEAST_FLOW_PX = 3
 
 FLAGS = flags.FLAGS  # those of real_video, too
-_STEPS = flags.DEFINE_list("steps", ["850", "900"], "Training steps of the two stages.")
+_RESULTS_DIR = flags.DEFINE_string("results_dir", str(real_report.RESULTS), "Folder of the CSVs, one a run.")
+_VARIANTS = flags.DEFINE_list("variants", ["recommended"], "What to train, see above.")
+_STAGES = flags.DEFINE_list("stages", ["generated", "both"], f"Of each variant: {', '.join(STAGES)}.")
+_STEPS = flags.DEFINE_list("steps", ["4000", "2000"], "Training steps of the two stages.")
 _SEEDS = flags.DEFINE_list("seeds", ["1"], "Seeds of each training.")
-_STAGES = flags.DEFINE_list("stages", ["generated", "both"], f"What to train: {', '.join(STAGES)}.")
+_TRAFFIC = flags.DEFINE_float("traffic", 0.0, "Traffic of the generated streets, see make_synthetic_kitti.", 0, 1)
 
 
 def main() -> None:
     if not set(_STAGES.value) <= set(STAGES):
         raise UserError(f"--stages: expected any of {', '.join(STAGES)}, found {','.join(_STAGES.value)}")
-    if len(_STEPS.value) != 2 or not all(steps.isdigit() and int(steps) > 0 for steps in _STEPS.value):
-        raise UserError(f"--steps: expected two numbers, such as 850,900, found {','.join(_STEPS.value)}")
-    real_video.check_data(Path(FLAGS.data_dir))
-    folder = Path(FLAGS.output_dir)
-    first, second = map(int, _STEPS.value)
-    streets, video = ",".join(make_streets(folder)), ",".join(prepare_video(Path(FLAGS.data_dir), folder))
-    for seed in _SEEDS.value:
-        stages = {
-            "generated": (streets, first, ()),
-            "both": (f"{video},{streets}", second, (f"--init_checkpoint_file={name_run(folder, 'generated', seed)}",)),
-            "real": (video, first + second, ()),
-        }
-        for stage in _STAGES.value:
-            dataset_dir, steps, further = stages[stage]
-            train(name_run(folder, stage, seed).parent, dataset_dir, steps, seed, *further)
-    runs = [str(name_run(folder, stage, seed)) for stage in _STAGES.value for seed in _SEEDS.value]
-    real_video.measure(Path(FLAGS.data_dir), folder, runs)
+    if not {variant.partition("+")[0] for variant in _VARIANTS.value} <= set(PRESETS):
+        raise UserError(f"--variants: expected presets ({', '.join(PRESETS)}), found {','.join(_VARIANTS.value)}")
+    steps, seeds = read_whole_numbers(_STEPS, 1), read_whole_numbers(_SEEDS)
+    if len(steps) != 2:
+        raise UserError(f"--steps: expected two numbers, such as 4000,2000, found {','.join(_STEPS.value)}")
+    data, folder, results = Path(FLAGS.data_dir), Path(FLAGS.output_dir), Path(_RESULTS_DIR.value)
+    if _VARIANTS.value:
+        real_video.check_data(data)
+        truth = real_video.load_truth(data, folder / "truth.npz")
+        real_report.write_rows(results / "trivial.csv", real_video.evaluate_trivial_predictors(truth))
+        streets, video = make_streets(folder), ",".join(prepare_video(data, folder))
+        for variant in _VARIANTS.value:
+            for seed in seeds:
+                for name, dataset_dir, count, further in plan(folder, variant, seed, steps, streets, video):
+                    if not (results / f"{name}.csv").exists():
+                        train(folder / "runs" / name, variant, dataset_dir, count, seed, *further)
+                        measure(truth, folder / "runs" / name, count, results / f"{name}.csv")
+    real_report.write_report(results)
 
 
-def name_run(folder: Path, stage: str, seed: str) -> Path:
-    """The checkpoint that a training ends with."""
-    return folder / "runs" / f"{stage}-{seed}" / "model.latest"
+def plan(
+    folder: Path, variant: str, seed: int, steps: list[int], streets: str, video: str
+) -> Iterator[tuple[str, str, int, list[str]]]:
+    """Of each training of --stages: its name, its data, its steps and further flags."""
+    first, second = steps
+    names = {stage: f"{variant}-{stage}-{first if stage == 'generated' else second}-{seed}" for stage in STAGES}
+    start = f"--init_checkpoint_file={folder / 'runs' / names['generated'] / 'model.latest'}"
+    stages = {
+        "generated": (streets, first, []),
+        "both": (f"{video},{streets}", second, [start]),
+        "real": (video, second, []),
+    }
+    for stage in _STAGES.value:
+        yield (names[stage], *stages[stage])
 
 
-def make_streets(folder: Path) -> list[str]:
-    """The folders of the formatted generated streets."""
-    formatted = []
-    for seed in STREETS:
-        world = folder / "generated" / f"streets_{seed}"
-        demo_world.call(
-            "sfmlearner_tf.tools.make_synthetic_kitti", f"--output_dir={world}", "--num_train_scenes=4",
-            "--num_test_scenes=1", *size_flags(), "--traffic=0.3", f"--seed={seed}", "--layouts=raw", "--stereo=false",
-        )  # fmt: skip
-        formatted.append(str(folder / "formatted" / world.name))
-        demo_world.call(
-            "sfmlearner_tf.tools.prepare_train_data", f"--dataset_dir={world / 'kitti_raw'}",
-            "--dataset_name=kitti_raw_eigen", f"--dump_root={formatted[-1]}", "--seq_length=3", *size_flags(),
-            "--jpeg_quality=90",
-        )  # fmt: skip
-    return formatted
+def make_streets(folder: Path) -> str:
+    """The folder of the formatted generated streets."""
+    world = folder / f"streets_{_TRAFFIC.value:g}"
+    demo_world.make_world(world, height=FLAGS.img_height, width=FLAGS.img_width, traffic=_TRAFFIC.value)
+    return str(world / "formatted")
 
 
 def prepare_video(data: Path, folder: Path) -> list[str]:
@@ -103,23 +114,33 @@ def prepare_video(data: Path, folder: Path) -> list[str]:
         demo_world.call(
             "sfmlearner_tf.tools.prepare_train_data", f"--dataset_dir={frames}", "--dataset_name=images",
             f"--dump_root={dump_root}", "--seq_length=3", f"--intrinsics={camera}", f"--min_flow_px={LEAST_FLOW_PX}",
-            "--jpeg_quality=90", *size_flags(),
+            "--jpeg_quality=90", f"--img_height={FLAGS.img_height}", f"--img_width={FLAGS.img_width}",
         )  # fmt: skip
         formatted.append(f"{dump_root}:{times}")
     return formatted
 
 
-def size_flags() -> tuple[str, str]:
-    return f"--img_height={FLAGS.img_height}", f"--img_width={FLAGS.img_width}"
-
-
-def train(checkpoint_dir: Path, dataset_dir: str, steps: int, seed: str, *further: str) -> None:
-    begun = holds_run(str(checkpoint_dir))
+def train(checkpoint_dir: Path, variant: str, dataset_dir: str, steps: int, seed: int, *further: str) -> None:
+    """Trains, and keeps the checkpoint of every epoch."""
+    preset, *changes = variant.split("+")
     demo_world.call(
-        "sfmlearner_tf.train", "--preset=recommended", f"--dataset_dir={dataset_dir}", f"--seed={seed}",
-        f"--checkpoint_dir={checkpoint_dir}", f"--max_steps={steps + 1}", "--val_freq=0", "--max_to_keep=1",
-        *size_flags(), *(["--continue_train"] if begun else further),
+        "sfmlearner_tf.train", f"--preset={preset}", *(f"--{change}" for change in changes), f"--seed={seed}",
+        f"--dataset_dir={dataset_dir}", f"--checkpoint_dir={checkpoint_dir}", f"--max_steps={steps + 1}",
+        f"--img_height={FLAGS.img_height}", f"--img_width={FLAGS.img_width}", "--val_freq=0", "--max_to_keep=1000",
+        *(["--continue_train"] if holds_run(str(checkpoint_dir)) else further),
     )  # fmt: skip
+
+
+def measure(truth: dict[str, np.ndarray], checkpoint_dir: Path, steps: int, path: Path) -> None:
+    """Writes the errors after each epoch and at the end; then deletes the checkpoints of epochs."""
+    epochs = {int(each.stem.rpartition("-")[2]): each.with_suffix("") for each in checkpoint_dir.glob("model-*.index")}
+    checkpoints = {**dict(sorted(epochs.items())), steps: checkpoint_dir / "model.latest"}
+    real_report.write_rows(
+        path, {step: real_video.evaluate_checkpoint(truth, str(ckpt_file)) for step, ckpt_file in checkpoints.items()}
+    )
+    for ckpt_file in epochs.values():
+        for each in checkpoint_dir.glob(f"{ckpt_file.name}.*"):
+            each.unlink()
 
 
 if __name__ == "__main__":

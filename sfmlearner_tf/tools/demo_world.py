@@ -21,6 +21,9 @@ def make_world(
     test_scenes: int = 4,
     frames_per_scene: int = 50,
     focal_length: float = KITTI_FOCAL_LENGTH,
+    height: int = HEIGHT,
+    width: int = WIDTH,
+    traffic: float = 0.0,
 ) -> None:
     """Renders the world to `folder`/world and prepares it for training in `folder`/formatted."""
     call(
@@ -30,8 +33,9 @@ def make_world(
         f"--num_test_scenes={test_scenes}",
         f"--frames_per_scene={frames_per_scene}",
         f"--focal_length={focal_length}",
-        f"--img_height={HEIGHT}",
-        f"--img_width={WIDTH}",
+        f"--traffic={traffic}",
+        f"--img_height={height}",
+        f"--img_width={width}",
         "--layouts=raw",
         "--stereo=false",
     )
@@ -41,8 +45,8 @@ def make_world(
         "--dataset_name=kitti_raw_eigen",
         f"--dump_root={folder / 'formatted'}",
         "--seq_length=3",
-        f"--img_height={HEIGHT}",
-        f"--img_width={WIDTH}",
+        f"--img_height={height}",
+        f"--img_width={width}",
         # In images this small, at the release's 75, JPEG artefacts outweigh the motion of distant objects.
         "--jpeg_quality=95",
     )
