@@ -17,14 +17,15 @@ At 64x208 a step of recommended takes a third of a second on one core, at 128x41
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import real_report
 import real_video
 from absl import flags
+from levelling import Camera, level
 from real_report import STAGES
 from whole_numbers import read_whole_numbers
 
@@ -34,15 +35,23 @@ from sfmlearner_tf.presets import PRESETS
 from sfmlearner_tf.run_config import holds_run
 from sfmlearner_tf.tools import demo_world
 
-# Of each recording under real_video: the camera, fx,fy,cx,cy in pixels; how many frames are for training; how often an
-# example comes in an epoch.
+
+class Recording(NamedTuple):
+    """A folder of real_video."""
+
+    camera: Camera
+    frames: int  # for training
+    times: int  # how often an example comes in an epoch
+    pitch_deg: float = 0.0  # how far the camera looks up
+
+
 RECORDINGS = {
-    "malaga_07": ("323.015826,323.217837,210.083952,20.323845", 1800, 1),
-    "kitti_0015_03": ("241.674463,246.284868,204.168010,59.000832", 303, 2),
-    "kitti_odometry_01_0": ("240.970263,244.716936,203.539246,63.052153", len(real_video.SEEN), 3),
-    "kitti_odometry_01_1": ("240.970263,244.716936,203.539246,63.052153", len(real_video.SEEN), 3),
-    "kitti_odometry_06_0": ("239.926541,244.615334,204.229296,63.346301", len(real_video.SEEN), 3),
-    "kitti_odometry_06_1": ("239.926541,244.615334,204.229296,63.346301", len(real_video.SEEN), 3),
+    "malaga_07": Recording((323.015826, 323.217837, 210.083952, 20.323845), 1800, 1, 6.8),
+    "kitti_0015_03": Recording((241.674463, 246.284868, 204.168010, 59.000832), 303, 2),
+    "kitti_odometry_01_0": Recording((240.970263, 244.716936, 203.539246, 63.052153), len(real_video.SEEN), 3),
+    "kitti_odometry_01_1": Recording((240.970263, 244.716936, 203.539246, 63.052153), len(real_video.SEEN), 3),
+    "kitti_odometry_06_0": Recording((239.926541, 244.615334, 204.229296, 63.346301), len(real_video.SEEN), 3),
+    "kitti_odometry_06_1": Recording((239.926541, 244.615334, 204.229296, 63.346301), len(real_video.SEEN), 3),
 }
 # As far as KITTI's picture moves from frame to frame.
 LEAST_FLOW_PX = 3
@@ -105,18 +114,18 @@ def make_streets(folder: Path) -> str:
 def prepare_video(data: Path, folder: Path) -> list[str]:
     """The folders of the formatted real video, with how often each counts."""
     formatted = []
-    for name, (camera, count, times) in RECORDINGS.items():
+    for name, recording in RECORDINGS.items():
         frames, dump_root = folder / "frames" / name, folder / "formatted" / name
         frames.mkdir(parents=True, exist_ok=True)
-        for path in sorted((data / "real_video" / name).glob("*.jpg"))[:count]:
-            if not (frames / path.name).exists():
-                os.symlink(path.resolve(), frames / path.name)
+        paths = sorted((data / "real_video" / name).glob("*.jpg"))[: recording.frames]
+        camera = level(paths, recording.camera, recording.pitch_deg, frames)
         demo_world.call(
             "sfmlearner_tf.tools.prepare_train_data", f"--dataset_dir={frames}", "--dataset_name=images",
-            f"--dump_root={dump_root}", "--seq_length=3", f"--intrinsics={camera}", f"--min_flow_px={LEAST_FLOW_PX}",
+            f"--dump_root={dump_root}", "--seq_length=3", f"--intrinsics={','.join(map(str, camera))}",
+            f"--min_flow_px={LEAST_FLOW_PX}",
             "--jpeg_quality=90", f"--img_height={FLAGS.img_height}", f"--img_width={FLAGS.img_width}",
         )  # fmt: skip
-        formatted.append(f"{dump_root}:{times}")
+        formatted.append(f"{dump_root}:{recording.times}")
     return formatted
 
 

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import importlib
 import signal
 from pathlib import Path
 
+import numpy as np
 import pytest
+from PIL import Image
 
 from forked import ForkedCommand, run_forked
 from waiting import wait_for_file
@@ -38,6 +41,25 @@ def test_wrong_flags_are_named_in_one_line(tmp_path, name, flag, message):
     assert message in done.stderr
     assert done.stderr.count("\n") == 1
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("ray", [(0, 0, 1), (0.3, 0.1, 1), (-0.4, -0.05, 1)])
+def test_levelled_pictures_show_rays_where_a_camera_that_looks_ahead_would(tmp_path, monkeypatch, ray):
+    monkeypatch.syspath_prepend(str(BENCHMARKS))
+    levelling = importlib.import_module("levelling")
+    camera, pitch = (323.0, 323.0, 210.0, 20.0), np.radians(6.8)
+    # Straight ahead lies below the axis of a camera that looks up.
+    x, y, z = ray[0], ray[1] * np.cos(pitch) + np.sin(pitch), np.cos(pitch) - ray[1] * np.sin(pitch)
+    column, row = camera[0] * x / z + camera[2], camera[1] * y / z + camera[3]
+    rows, columns = np.indices((128, 416))
+    blob = 255 * np.exp(-((rows - row) ** 2 + (columns - column) ** 2) / 8)
+    Image.fromarray(np.uint8(blob)).convert("RGB").save(tmp_path / "0.png")
+
+    fx, fy, cx, cy = levelling.level([tmp_path / "0.png"], camera, 6.8, tmp_path / "levelled")
+
+    levelled = np.asarray(Image.open(tmp_path / "levelled" / "0.png"))[..., 0].astype(float)
+    found = [(levelled * grid).sum() / levelled.sum() for grid in (columns, rows)]
+    assert found == pytest.approx([fx * ray[0] + cx, fy * ray[1] + cy], abs=0.1)
 
 
 ENDURANCE = """
