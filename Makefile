@@ -82,14 +82,16 @@ endurance: demo
 	$(VENV)/bin/python benchmarks/endurance.py --dataset_dir=demo/formatted --minutes=60
 
 # Two stages, generated streets and then real video, measured on frames kept out; RECORDINGS has the recordings that
-# benchmarks/real_video.py names.
+# benchmarks/real_video.py names. The table and the curves go to real/results, the weights to real/runs.
 RECORDINGS ?= data
-STEPS ?= 4000,2000
+VARIANTS ?= scale_consistent
+STEPS ?= 4000,2500
 SEEDS ?= 1
 
 real: setup
 	$(VENV)/bin/python -m pip install --quiet -e . opencv-python-headless
-	$(VENV)/bin/python benchmarks/train_on_real.py --data_dir=$(RECORDINGS) --output_dir=real --steps=$(STEPS) --seeds=$(SEEDS)
+	$(VENV)/bin/python benchmarks/train_on_real.py --data_dir=$(RECORDINGS) --output_dir=real --results_dir=real/results \
+		--variants=$(VARIANTS) --steps=$(STEPS) --seeds=$(SEEDS) --img_height=64 --img_width=208
 
 bench: setup
 	$(VENV)/bin/python benchmarks/bench.py

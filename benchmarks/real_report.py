@@ -1,5 +1,4 @@
-"""The table of real video in docs/learning.md and the curves of docs/real_video.png, from benchmarks/train_on_real.py's
-CSVs."""
+"""Table and curves of the CSVs of benchmarks/train_on_real.py."""
 
 from __future__ import annotations
 
@@ -33,7 +32,8 @@ def read_rows(path: Path) -> dict[str, Errors]:
 
 
 def write_report(results: Path) -> None:
-    """The table of all runs, into docs/learning.md, and their curves, docs/real_video.png."""
+    """Prints the table of all runs, and draws their curves beside the CSVs; of those in docs, docs/learning.md has the
+    table."""
     trivial = read_rows(results / f"{TRIVIAL}.csv")
     runs: Runs = defaultdict(dict)
     for path in sorted(results.glob("*-*-*-*.csv")):
@@ -50,8 +50,9 @@ def write_report(results: Path) -> None:
         last = [list(rows.values())[-1] for rows in found.values()]
         cells = format_cells(last, trivial["mean depth"])
         lines.append(f"| {variant.replace('+', ', ')}, {stage} | {steps} | {len(last)} | {' | '.join(cells)} |")
-    put_table(lines, "real video")
-    draw_curves(runs, trivial, DOCS / "real_video.png")
+    if results.resolve() == RESULTS:
+        put_table(lines, "real video")
+    draw_curves(runs, trivial, results / "curves.png")
     print("\n".join(lines))
 
 

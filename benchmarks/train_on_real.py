@@ -9,8 +9,8 @@ Left out of training: frames 38 on of the odometry pieces, frames 1,800 on of Ma
 
 --data_dir is that of benchmarks/real_video.py, which measures every run at each epoch and at its end, into a CSV of
 --results_dir; checkpoints of epochs are deleted once they are measured. What counts are the last weights: nothing is
-chosen by the test. A run that has its CSV is not made again, and a training that was stopped goes on. At the end the
-table and the pictures of all CSVs are put into docs; --variants= (none) does only that.
+chosen by the test. A run that has its CSV is not made again, and a training that was stopped goes on. At the end come
+the table and the curves of all CSVs, into docs where they lie there; --variants= (none) does only that.
 
 At 64x208 a step of recommended takes a third of a second on one core, at 128x416 half a second on two.
 """
@@ -60,7 +60,7 @@ FLAGS = flags.FLAGS  # those of real_video, too
 _RESULTS_DIR = flags.DEFINE_string("results_dir", str(real_report.RESULTS), "Folder of the CSVs, one a run.")
 _VARIANTS = flags.DEFINE_list("variants", ["recommended"], "What to train, see above.")
 _STAGES = flags.DEFINE_list("stages", ["generated", "both"], f"Of each variant: {', '.join(STAGES)}.")
-_STEPS = flags.DEFINE_list("steps", ["4000", "2000"], "Training steps of the two stages.")
+_STEPS = flags.DEFINE_list("steps", ["4000", "2500"], "Training steps of the two stages.")
 _SEEDS = flags.DEFINE_list("seeds", ["1"], "Seeds of each training.")
 _TRAFFIC = flags.DEFINE_float("traffic", 0.0, "Traffic of the generated streets, see make_synthetic_kitti.", 0, 1)
 
@@ -72,7 +72,7 @@ def main() -> None:
         raise UserError(f"--variants: expected presets ({', '.join(PRESETS)}), found {','.join(_VARIANTS.value)}")
     steps, seeds = read_whole_numbers(_STEPS, 1), read_whole_numbers(_SEEDS)
     if len(steps) != 2:
-        raise UserError(f"--steps: expected two numbers, such as 4000,2000, found {','.join(_STEPS.value)}")
+        raise UserError(f"--steps: expected two numbers, such as 4000,2500, found {','.join(_STEPS.value)}")
     data, folder, results = Path(FLAGS.data_dir), Path(FLAGS.output_dir), Path(_RESULTS_DIR.value)
     if _VARIANTS.value:
         real_video.check_data(data)

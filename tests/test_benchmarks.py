@@ -24,7 +24,7 @@ BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
         ("render", "--processes=2,0", "--processes: expected whole numbers from 1 on, found '2,0'"),
         ("train_on_real", "--seeds=a", "--seeds: expected whole numbers from 0 on, found 'a'"),
         ("train_on_real", "--steps=0,5", "--steps: expected whole numbers from 1 on, found '0,5'"),
-        ("train_on_real", "--steps=5", "--steps: expected two numbers, such as 4000,2000, found 5"),
+        ("train_on_real", "--steps=5", "--steps: expected two numbers, such as 4000,2500, found 5"),
         ("train_on_real", "--stages=first", "--stages: expected any of generated, both, real, found first"),
         ("train_on_real", "--variants=best", "--variants: expected presets (release, "),
         ("train_on_real", "--data_dir=none", "--data_dir=none: expected the recordings, found no real_video/"),
