@@ -47,6 +47,9 @@ _IMG_HEIGHT = flags.DEFINE_integer("img_height", HEIGHT, "Height of the networks
 _IMG_WIDTH = flags.DEFINE_integer("img_width", WIDTH, "Width of them.", lower_bound=1)
 _CKPT_FILES = flags.DEFINE_list("ckpt_files", [], "Checkpoints with both networks; none: the trivial predictors only.")
 _PICTURE = flags.DEFINE_string("picture", None, "PNG to draw the depth of four frames into, a column a checkpoint.")
+_WITH_IMAGES = flags.DEFINE_bool(
+    "with_images", False, "With --picture, draw the frames and what is known of them, too."
+)
 # The set of frames, and which of them.
 DRAWN = (("01", 0), ("06", 0), ("06", 12), ("0052", 6))
 
@@ -68,6 +71,8 @@ class Errors(NamedTuple):
 
 def main() -> None:
     data, folder = Path(_DATA_DIR.value), Path(_OUTPUT_DIR.value)
+    if _PICTURE.value and not _CKPT_FILES.value:
+        raise UserError("--picture: expected checkpoints to draw, found no --ckpt_files")
     measure(data, folder, _CKPT_FILES.value)
     if _PICTURE.value:
         draw_depths(load_truth(data, folder / "truth.npz"), _CKPT_FILES.value, Path(_PICTURE.value))
@@ -143,31 +148,36 @@ def evaluate_mean_motion(truth: dict[str, np.ndarray], sequence: str) -> float:
 
 
 def draw_depths(truth: dict[str, np.ndarray], ckpt_files: list[str], path: Path) -> None:
-    """Depth where it is known, and as each checkpoint has it, at the median of the truth; near is bright."""
+    """Depth as each checkpoint has it, scaled to the median of what is known; near is bright."""
     from matplotlib.figure import Figure
 
     from sfmlearner_tf import prediction
 
     height, width = _IMG_HEIGHT.value, _IMG_WIDTH.value
-    columns = len(ckpt_files) + 2
-    figure = Figure(figsize=(3.2 * columns, 1.1 * len(DRAWN)), layout="constrained")
-    axes = figure.subplots(len(DRAWN), columns, squeeze=False)
-    predictors = [prediction.load_depth_predictor(ckpt_file, height, width) for ckpt_file in ckpt_files]
+    predictors = {
+        "/".join(Path(ckpt_file).parts[-2:]): prediction.load_depth_predictor(ckpt_file, height, width)
+        for ckpt_file in ckpt_files
+    }
+    titles = [*(["frame", "known depth"] if _WITH_IMAGES.value else []), *predictors]
+    figure = Figure(figsize=(3.4 * len(titles), 1.25 * len(DRAWN)), layout="constrained")
+    axes = figure.subplots(len(DRAWN), len(titles), squeeze=False)
     for row, (name, number) in zip(axes, DRAWN):
         image = truth[f"images_{name}"][number]
         known = shrink_depth(truth[f"depths_{name}"][number].astype(np.float32))
-        row[0].imshow(image)
-        row[1].imshow(np.ma.masked_equal(known, 0), cmap="magma_r", norm=make_depth_norm())
-        for axis, predictor in zip(row[2:], predictors):
+        if _WITH_IMAGES.value:
+            row[0].imshow(image)
+            row[1].imshow(np.ma.masked_equal(known, 0), cmap="magma_r", norm=make_depth_norm())
+        for axis, predictor in zip(row[-len(predictors) :], predictors.values()):
             depth = predictor.predict(shrink(image, height, width)[None]).numpy()[0]
             at_size = np.asarray(Image.fromarray(depth).resize((WIDTH, HEIGHT), Image.Resampling.BILINEAR))
             scale = np.median(known[known > 0]) / np.median(at_size[known > 0])
             axis.imshow(at_size * scale, cmap="magma_r", norm=make_depth_norm())
-    titles = ["image", "known depth", *(Path(ckpt_file).parent.name for ckpt_file in ckpt_files)]
+        frame = TESTED[number] if name in SEQUENCES else number
+        row[0].set_ylabel(f"{name}, {frame}", fontsize=9)
     for axis, title in zip(axes[0], titles):
         axis.set_title(title, fontsize=9)
     for axis in axes.flat:
-        axis.set_axis_off()
+        axis.set(xticks=[], yticks=[])
     figure.savefig(path, dpi=80)
 
 
