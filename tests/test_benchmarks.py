@@ -62,6 +62,31 @@ def test_levelled_pictures_show_rays_where_a_camera_that_looks_ahead_would(tmp_p
     assert found == pytest.approx([fx * ray[0] + cx, fy * ray[1] + cy], abs=0.1)
 
 
+def test_the_report_of_real_video_has_each_seeds_last_errors_beside_the_mean_depths(tmp_path):
+    header = "step,abs_rel_01,abs_rel_06,abs_rel_0052,ate_01,ate_06\n"
+    (tmp_path / "trivial.csv").write_text(
+        header + "constant depth,0.5,0.4,0.3,0.04,0.03\nmean depth,0.25,0.15,0.7,0.04,0.03\n"
+    )
+    (tmp_path / "release-both-20-1.csv").write_text(header + "10,9,9,9,9,9\n20,0.2,0.1,0.4,0.01,0.02\n")
+    (tmp_path / "release-both-20-2.csv").write_text(header + "20,0.1,0.2,0.6,0.03,0.04\n")
+    (tmp_path / "release-generated-40-1.csv").write_text(header + "40,0.4,0.2,0.1,0.05,0.06\n")
+    document = BENCHMARKS.parent / "docs" / "learning.md"
+    before = document.read_bytes()
+
+    done = run_forked(str(BENCHMARKS / "train_on_real.py"), "--variants=", f"--results_dir={tmp_path}")
+
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.splitlines()[2:] == [
+        "| constant depth | | | 0.500 | 0.400 | 0.450 | 2.25 | 0.300 | 0.040 | 0.030 |",
+        "| mean depth | | | 0.250 | 0.150 | 0.200 | 1.00 | 0.700 | 0.040 | 0.030 |",
+        "| release, generated | 40 | 1 | 0.400 | 0.200 | 0.300 | 1.50 | 0.100 | 0.050 | 0.060 |",
+        "| release, both | 20 | 2 | 0.150 (0.200, 0.100) | 0.150 (0.100, 0.200) | 0.150 (0.150, 0.150) | "
+        "0.75 (0.75, 0.75) | 0.500 (0.400, 0.600) | 0.020 (0.010, 0.030) | 0.030 (0.020, 0.040) |",
+    ]
+    assert (tmp_path / "curves.png").read_bytes().startswith(b"\x89PNG")
+    assert document.read_bytes() == before
+
+
 ENDURANCE = """
 import sys
 sys.path.insert(0, {folder!r})
