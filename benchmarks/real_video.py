@@ -5,10 +5,10 @@
 --data_dir holds real_video (pieces of KITTI odometry 01 and 06, frames 0 to 50 of both grey cameras, at 128x416;
 stereo_pairs: frames 36 to 50 at full size), kitti_odometry/poses and kitti_raw with drive 2011_09_26_drive_0052.
 Training may see frames 0 to 37. Prints for each checkpoint: Abs Rel of frames 38 to 50 against semi-global matching
-(depth_from_stereo), Abs Rel of the test frames of drive 0052 against its lidar, both median-scaled, inside the crop of
+(real_truth.depth_from_stereo), Abs Rel of the test frames of drive 0052 against its lidar, both median-scaled, inside the crop of
 the paper, up to 80 m; and the 5-frame ATE of frames 40 to 50. Before them come the trivial predictors.
 
-Computes the truth once, with OpenCV, and keeps it in --output_dir/truth.npz; then --data_dir is not read again.
+The truth is computed once and kept in --output_dir/truth.npz; then --data_dir is not read again.
 """
 
 from __future__ import annotations
@@ -22,21 +22,15 @@ import numpy as np
 from absl import flags
 from ate import compute_ate_5
 from PIL import Image
+from real_truth import DRIVEN, HEIGHT, SEQUENCES, TESTED, WIDTH, load_truth, shrink, shrink_depth
 
 from kitti_eval import command
 from kitti_eval.depth_evaluation import DepthProtocol, evaluate_depth_map
-from kitti_eval.depth_ground_truth import GroundTruth, load_ground_truth
+from kitti_eval.depth_ground_truth import GroundTruth
 from kitti_eval.errors import UserError
-from kitti_eval.image_lists import list_eigen_files
-from kitti_eval.pose_files import read_kitti
 from kitti_eval.trajectory import pose_vectors_to_matrices
 
-HEIGHT, WIDTH = 128, 416
-SEQUENCES = ("01", "06")
-SEEN, TESTED, DRIVEN = range(38), range(38, 51), range(40, 51)
-BASELINE_M = 0.537
 CAMERA_HEIGHT_M = 1.65
-DRIVE = "2011_09_26_drive_0052_sync"
 PROTOCOL = DepthProtocol()
 HEADER = """| predictor | Abs Rel, odometry 01 | 06 | both | drive 0052 | 5-frame ATE, m, 01 | 06 |
 | --- | --- | --- | --- | --- | --- | --- |"""
@@ -187,116 +181,11 @@ def make_depth_norm() -> Any:
     return LogNorm(3, PROTOCOL.max_depth_m, clip=True)
 
 
-def shrink_depth(depth_m: np.ndarray) -> np.ndarray:
-    """The nearest depth of each pixel at 128x416, 0 where none is known."""
-    rows, columns = np.nonzero(depth_m)
-    small = np.full((HEIGHT, WIDTH), np.inf, np.float32)
-    cells = rows * HEIGHT // depth_m.shape[0], columns * WIDTH // depth_m.shape[1]
-    np.minimum.at(small, cells, depth_m[rows, columns])
-    return np.where(np.isfinite(small), small, 0)
-
-
-def load_truth(data: Path, path: Path) -> dict[str, np.ndarray]:
-    """The images, depths (0: unknown) and poses that are tested on, and the mean depth of the frames seen."""
-    if not path.exists():
-        path.parent.mkdir(parents=True, exist_ok=True)
-        truth = make_truth(data)
-        aside = path.with_suffix(".writing.npz")
-        np.savez_compressed(aside, **truth)  # type: ignore[arg-type]
-        aside.replace(path)
-    return dict(np.load(path))
-
-
-def check_data(data: Path) -> None:
-    """Raises UserError where the folder is not that of the recordings."""
-    for name in ("real_video/stereo_pairs", "kitti_odometry/poses", f"kitti_raw/2011_09_26/{DRIVE}"):
-        if not (data / name).is_dir():
-            raise UserError(f"--data_dir={data}: expected the recordings, found no {name} there")
-
-
-def make_truth(data: Path) -> dict[str, np.ndarray]:
-    check_data(data)
-    truth: dict[str, np.ndarray] = {}
-    seen = []
-    for sequence in SEQUENCES:
-        pairs = data / "real_video" / "stereo_pairs" / sequence
-        calibration = np.loadtxt(pairs / "calib.txt").reshape(-1, 3, 4)[0]
-        images = [[_read(pairs / f"image_{side}" / f"{i:06d}.png") for side in (0, 1)] for i in TESTED]
-        height, width = images[0][0].shape[:2]
-        truth[f"depths_{sequence}"] = np.stack(
-            [depth_from_stereo(left, right, calibration[0, 0]).astype(np.float16) for left, right in images]
-        )
-        truth[f"images_{sequence}"] = np.stack([shrink(left) for left, _ in images])
-        scale = np.array([WIDTH / width, HEIGHT / height])
-        truth[f"focal_{sequence}"] = calibration[[0, 1], [0, 1]] * scale
-        truth[f"centre_{sequence}"] = calibration[:2, 2] * scale
-        folders = [data / "real_video" / f"kitti_odometry_{sequence}_{side}" for side in (0, 1)]
-        for i in SEEN:
-            left, right = (_read(folder / f"{i:06d}.jpg") for folder in folders)
-            seen.append(depth_from_stereo(left, right, truth[f"focal_{sequence}"][0]))
-        truth[f"frames_{sequence}"] = np.stack([_read(folders[0] / f"{i:06d}.jpg") for i in DRIVEN])
-        poses = read_kitti(data / "kitti_odometry" / "poses" / f"{sequence}.txt")
-        truth[f"poses_{sequence}"] = poses[list(DRIVEN)]
-    truth["mean_depth"] = mean_over_seen(np.stack(seen))
-    listed = [name for name in list_eigen_files() if DRIVE in name]
-    found = [(name, load_ground_truth(data / "kitti_raw", name, "eigen")) for name in listed]
-    scanned = [(name, each) for name, each in found if each is not None]
-    truth["images_0052"] = np.stack([shrink(_read(data / "kitti_raw" / name)) for name, _ in scanned])
-    truth["depths_0052"] = np.stack([each.depth_m for _, each in scanned]).astype(np.float16)
-    return truth
-
-
-def depth_from_stereo(left: np.ndarray, right: np.ndarray, focal_px: float) -> np.ndarray:
-    """Depth [H, W], metres, of the left image of a rectified pair; 0 where the two ways of matching do not agree."""
-    import cv2
-
-    channels, block = 1, 5
-    count = 16 * int(np.ceil(left.shape[1] / 10 / 16))
-    matcher = cv2.StereoSGBM.create(
-        minDisparity=0,
-        numDisparities=count,
-        blockSize=block,
-        P1=8 * channels * block**2,
-        P2=32 * channels * block**2,
-        uniquenessRatio=10,
-        speckleWindowSize=100,
-        speckleRange=2,
-    )
-    left, right = (cv2.cvtColor(image, cv2.COLOR_RGB2GRAY) for image in (left, right))
-    found = matcher.compute(left, right).astype(np.float32) / 16
-    back = matcher.compute(right[:, ::-1].copy(), left[:, ::-1].copy())[:, ::-1].astype(np.float32) / 16
-    rows, columns = np.indices(found.shape)
-    there = np.clip(np.rint(columns - found).astype(int), 0, found.shape[1] - 1)
-    agree = (found > 0.5) & (np.abs(back[rows, there] - found) <= 1)
-    return np.where(agree, focal_px * BASELINE_M / np.maximum(found, 0.5), 0).astype(np.float32)
-
-
-def mean_over_seen(depths_m: np.ndarray) -> np.ndarray:
-    """The mean [H, W] of depths [N, H, W] where they are known; elsewhere that of the row, or of the nearest row."""
-    known = depths_m > 0
-    with np.errstate(invalid="ignore"):
-        mean = depths_m.sum(0) / known.sum(0)
-        rows = depths_m.sum((0, 2)) / known.sum((0, 2))
-    measured = np.flatnonzero(np.isfinite(rows))
-    rows = np.interp(np.arange(len(rows)), measured, rows[measured])
-    return np.where(np.isfinite(mean), mean, rows[:, None])
-
-
 def make_ground_plane(focal_px: float, horizon_px: float) -> np.ndarray:
     """Depth [H, W] of a flat road under a camera that looks ahead; above the horizon the farthest that counts."""
     below = np.arange(HEIGHT)[:, None] - horizon_px
     depth = np.where(below > 0, focal_px * CAMERA_HEIGHT_M / np.maximum(below, 1e-6), PROTOCOL.max_depth_m)
     return np.broadcast_to(np.minimum(depth, PROTOCOL.max_depth_m), (HEIGHT, WIDTH))
-
-
-def _read(path: Path) -> np.ndarray:
-    with Image.open(path) as image:
-        return np.asarray(image.convert("RGB"))
-
-
-def shrink(image: np.ndarray, height: int = HEIGHT, width: int = WIDTH) -> np.ndarray:
-    """As the release resizes the images of its depth test."""
-    return np.asarray(Image.fromarray(image).resize((width, height), Image.Resampling.LANCZOS))
 
 
 if __name__ == "__main__":

@@ -27,6 +27,7 @@ import real_video
 from absl import flags
 from levelling import Camera, level
 from real_report import STAGES
+from real_truth import SEEN, check_data, load_truth
 from whole_numbers import read_whole_numbers
 
 from kitti_eval import command
@@ -48,10 +49,10 @@ class Recording(NamedTuple):
 RECORDINGS = {
     "malaga_07": Recording((323.015826, 323.217837, 210.083952, 20.323845), 1800, 1, 6.8),
     "kitti_0015_03": Recording((241.674463, 246.284868, 204.168010, 59.000832), 303, 2),
-    "kitti_odometry_01_0": Recording((240.970263, 244.716936, 203.539246, 63.052153), len(real_video.SEEN), 3),
-    "kitti_odometry_01_1": Recording((240.970263, 244.716936, 203.539246, 63.052153), len(real_video.SEEN), 3),
-    "kitti_odometry_06_0": Recording((239.926541, 244.615334, 204.229296, 63.346301), len(real_video.SEEN), 3),
-    "kitti_odometry_06_1": Recording((239.926541, 244.615334, 204.229296, 63.346301), len(real_video.SEEN), 3),
+    "kitti_odometry_01_0": Recording((240.970263, 244.716936, 203.539246, 63.052153), len(SEEN), 3),
+    "kitti_odometry_01_1": Recording((240.970263, 244.716936, 203.539246, 63.052153), len(SEEN), 3),
+    "kitti_odometry_06_0": Recording((239.926541, 244.615334, 204.229296, 63.346301), len(SEEN), 3),
+    "kitti_odometry_06_1": Recording((239.926541, 244.615334, 204.229296, 63.346301), len(SEEN), 3),
 }
 # As far as KITTI's picture moves from frame to frame.
 LEAST_FLOW_PX = 3
@@ -75,8 +76,8 @@ def main() -> None:
         raise UserError(f"--steps: expected two numbers, such as 4000,2500, found {','.join(_STEPS.value)}")
     data, folder, results = Path(FLAGS.data_dir), Path(FLAGS.output_dir), Path(_RESULTS_DIR.value)
     if _VARIANTS.value:
-        real_video.check_data(data)
-        truth = real_video.load_truth(data, folder / "truth.npz")
+        check_data(data)
+        truth = load_truth(data, folder / "truth.npz")
         real_report.write_rows(results / "trivial.csv", real_video.evaluate_trivial_predictors(truth))
         streets, video = make_streets(folder), ",".join(prepare_video(data, folder))
         for variant in _VARIANTS.value:
