@@ -5,8 +5,8 @@
 --data_dir holds real_video (pieces of KITTI odometry 01 and 06, frames 0 to 50 of both grey cameras, at 128x416;
 stereo_pairs: frames 36 to 50 at full size), kitti_odometry/poses and kitti_raw with drive 2011_09_26_drive_0052.
 Training may see frames 0 to 37. Prints for each checkpoint: Abs Rel of frames 38 to 50 against semi-global matching
-(real_truth.depth_from_stereo), Abs Rel of the test frames of drive 0052 against its lidar, both median-scaled, inside the crop of
-the paper, up to 80 m; and the 5-frame ATE of frames 40 to 50. Before them come the trivial predictors.
+(real_truth.depth_from_stereo), Abs Rel of the test frames of drive 0052 against its lidar, both median-scaled, inside
+the crop of the paper, up to 80 m; and the 5-frame ATE of frames 40 to 50. Before them come the trivial predictors.
 
 The truth is computed once and kept in --output_dir/truth.npz; then --data_dir is not read again.
 """
