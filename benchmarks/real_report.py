@@ -70,13 +70,16 @@ def draw_curves(runs: Runs, trivial: dict[str, Errors], path: Path) -> None:
     from matplotlib.figure import Figure
 
     panels = {
-        "Abs Rel, odometry 01 and 06": (lambda errors: errors.abs_rel, "mean depth"),
-        "Abs Rel, drive 0052": (lambda errors: errors.abs_rel_0052, "constant depth"),
-        "5-frame ATE, odometry 01 and 06, m": (lambda errors: (errors.ate_01 + errors.ate_06) / 2, "mean depth"),
+        "Abs Rel, odometry 01 and 06\n(dashed: mean depth)": (lambda errors: errors.abs_rel, "mean depth"),
+        "Abs Rel, drive 0052\n(dashed: a constant)": (lambda errors: errors.abs_rel_0052, "constant depth"),
+        "5-frame ATE, odometry 01 and 06, m\n(dashed: a straight drive)": (
+            lambda errors: (errors.ate_01 + errors.ate_06) / 2,
+            "mean depth",
+        ),
     }
     starts = {(variant, seed): rows for (variant, stage, _), found in runs.items() if stage == "generated"
               for seed, rows in found.items()}  # fmt: skip
-    figure = Figure(figsize=(15, 5), layout="constrained")
+    figure = Figure(figsize=(15, 5.5), layout="constrained")
     for axis, (title, (select, baseline)) in zip(figure.subplots(1, len(panels)), panels.items()):
         shown = [(key, found) for key, found in runs.items() if key[1] != "generated"]
         for number, ((variant, stage, _), found) in enumerate(shown):
@@ -86,9 +89,8 @@ def draw_curves(runs: Runs, trivial: dict[str, Errors], path: Path) -> None:
                     points.insert(0, (0, select(list(starts[variant, seed].values())[-1])))
                 label = None if i else f"{variant}, {stage}"
                 axis.plot(*zip(*points), color=f"C{number}", marker=".", label=label)
-        label = {"mean depth": "mean depth, mean motion"}.get(baseline, baseline)
-        axis.axhline(select(trivial[baseline]), color="grey", linestyle="--", label=label)
+        axis.axhline(select(trivial[baseline]), color="grey", linestyle="--")
         axis.set(title=title, xlabel="step on real video", yscale="log")
         axis.grid(alpha=0.3, which="both")
-    figure.axes[0].legend(fontsize=8)
+    figure.legend(*figure.axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=4)
     figure.savefig(path, dpi=100)
