@@ -9,6 +9,7 @@ from PIL import Image
 
 from kitti_eval.depth_ground_truth import load_ground_truth
 from kitti_eval.errors import UserError
+from kitti_eval.files import write_aside
 from kitti_eval.image_lists import list_eigen_files
 from kitti_eval.pose_files import read_kitti
 
@@ -22,11 +23,9 @@ DRIVE = "2011_09_26_drive_0052_sync"
 def load_truth(data: Path, path: Path) -> dict[str, np.ndarray]:
     """The images, depths (0: unknown) and poses that are tested on, and the mean depth of the frames seen."""
     if not path.exists():
-        path.parent.mkdir(parents=True, exist_ok=True)
         truth = make_truth(data)
-        aside = path.with_suffix(".writing.npz")
-        np.savez_compressed(aside, **truth)  # type: ignore[arg-type]
-        aside.replace(path)
+        with write_aside(path) as file:
+            np.savez_compressed(file, **truth)  # type: ignore[arg-type]
     return dict(np.load(path))
 
 

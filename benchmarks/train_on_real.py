@@ -17,6 +17,7 @@ At 64x208 a step of recommended takes a third of a second on one core, at 128x41
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
@@ -78,14 +79,13 @@ def main() -> None:
     if _VARIANTS.value:
         check_data(data)
         truth = load_truth(data, folder / "truth.npz")
-        real_report.write_rows(results / "trivial.csv", real_video.evaluate_trivial_predictors(truth))
+        real_report.write_rows(results / f"{real_report.TRIVIAL}.csv", real_video.evaluate_trivial_predictors(truth))
         streets, video = make_streets(folder), ",".join(prepare_video(data, folder))
-        for variant in _VARIANTS.value:
-            for seed in seeds:
-                for name, dataset_dir, count, further in plan(folder, variant, seed, steps, streets, video):
-                    if not (results / f"{name}.csv").exists():
-                        train(folder / "runs" / name, variant, dataset_dir, count, seed, *further)
-                        measure(truth, folder / "runs" / name, count, results / f"{name}.csv")
+        for variant, seed in itertools.product(_VARIANTS.value, seeds):
+            for name, dataset_dir, count, further in plan(folder, variant, seed, steps, streets, video):
+                if not (results / f"{name}.csv").exists():
+                    train(folder / "runs" / name, variant, dataset_dir, count, seed, *further)
+                    measure(truth, folder / "runs" / name, count, results / f"{name}.csv")
     real_report.write_report(results)
 
 
@@ -117,17 +117,19 @@ def prepare_video(data: Path, folder: Path) -> list[str]:
     formatted = []
     for name, recording in RECORDINGS.items():
         frames, dump_root = folder / "frames" / name, folder / "formatted" / name
-        frames.mkdir(parents=True, exist_ok=True)
         paths = sorted((data / "real_video" / name).glob("*.jpg"))[: recording.frames]
         camera = level(paths, recording.camera, recording.pitch_deg, frames)
         demo_world.call(
             "sfmlearner_tf.tools.prepare_train_data", f"--dataset_dir={frames}", "--dataset_name=images",
             f"--dump_root={dump_root}", "--seq_length=3", f"--intrinsics={','.join(map(str, camera))}",
-            f"--min_flow_px={LEAST_FLOW_PX}",
-            "--jpeg_quality=90", f"--img_height={FLAGS.img_height}", f"--img_width={FLAGS.img_width}",
+            f"--min_flow_px={LEAST_FLOW_PX}", "--jpeg_quality=90", *size_flags(),
         )  # fmt: skip
         formatted.append(f"{dump_root}:{recording.times}")
     return formatted
+
+
+def size_flags() -> tuple[str, str]:
+    return f"--img_height={FLAGS.img_height}", f"--img_width={FLAGS.img_width}"
 
 
 def train(checkpoint_dir: Path, variant: str, dataset_dir: str, steps: int, seed: int, *further: str) -> None:
@@ -136,7 +138,7 @@ def train(checkpoint_dir: Path, variant: str, dataset_dir: str, steps: int, seed
     demo_world.call(
         "sfmlearner_tf.train", f"--preset={preset}", *(f"--{change}" for change in changes), f"--seed={seed}",
         f"--dataset_dir={dataset_dir}", f"--checkpoint_dir={checkpoint_dir}", f"--max_steps={steps + 1}",
-        f"--img_height={FLAGS.img_height}", f"--img_width={FLAGS.img_width}", "--val_freq=0", "--max_to_keep=1000",
+        *size_flags(), "--val_freq=0", "--max_to_keep=1000",
         *(["--continue_train"] if holds_run(str(checkpoint_dir)) else further),
     )  # fmt: skip
 
