@@ -49,11 +49,15 @@ def write_report(results: Path) -> None:
     for (variant, stage, steps), found in sorted(runs.items(), key=lambda item: (item[0][0], STAGES.index(item[0][1]))):
         last = [list(rows.values())[-1] for rows in found.values()]
         cells = format_cells(last, trivial["mean depth"])
-        lines.append(f"| {variant.replace('+', ', ')}, {stage} | {steps} | {len(last)} | {' | '.join(cells)} |")
+        lines.append(f"| {format_name(variant, stage)} | {steps} | {len(last)} | {' | '.join(cells)} |")
     if results.resolve() == RESULTS:
         put_table(lines, "real video")
     draw_curves(runs, trivial, results / "curves.png")
     print("\n".join(lines))
+
+
+def format_name(variant: str, stage: str) -> str:
+    return f"{variant.replace(':', ', then ').replace('+', ', ')}, {stage}"
 
 
 def format_cells(errors: list[Errors], mean_depth: Errors) -> list[str]:
@@ -85,9 +89,10 @@ def draw_curves(runs: Runs, trivial: dict[str, Errors], path: Path) -> None:
         for number, ((variant, stage, _), found) in enumerate(shown):
             for i, (seed, rows) in enumerate(found.items()):
                 points = [(int(step), select(errors)) for step, errors in rows.items()]
-                if stage == "both" and (variant, seed) in starts:
-                    points.insert(0, (0, select(list(starts[variant, seed].values())[-1])))
-                label = None if i else f"{variant}, {stage}"
+                start = starts.get((variant.partition(":")[0], seed))
+                if stage == "both" and start:
+                    points.insert(0, (0, select(list(start.values())[-1])))
+                label = None if i else format_name(variant, stage)
                 axis.plot(*zip(*points), color=f"C{number}", marker=".", label=label)
         axis.axhline(select(trivial[baseline]), color="grey", linestyle="--")
         axis.set(title=title, xlabel="step on real video", yscale="log")

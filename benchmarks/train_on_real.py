@@ -2,10 +2,13 @@
 
     python benchmarks/train_on_real.py --data_dir=data --output_dir=real --variants=recommended --seeds=1,2,3
 
-A variant is a preset, or one with options changed, such as recommended+ssim_weight=0; batch 4, images of --img_height x
---img_width. --stages: generated is the first stage alone, of the generated world of benchmarks/learning.py; both goes
+A variant is a preset, or one with options changed, such as recommended+ssim_weight=0; what stands after a colon, as in
+recommended:ssim_weight=0, is changed where real video is seen, not in the first stage. Batch 4, images of --img_height
+x --img_width. --stages: generated is the first stage alone, of the generated world of benchmarks/learning.py; both goes
 on from its last weights; real begins from random weights on the real video alone, with the steps of the second stage.
 Left out of training: frames 38 on of the odometry pieces, frames 1,800 on of Malaga, drive 0052.
+
+With --traffic the generated streets have masks of their vehicles, and the real video has empty ones.
 
 --data_dir is that of benchmarks/real_video.py, which measures every run at each epoch and at its end, into a CSV of
 --results_dir; checkpoints of epochs are deleted once they are measured. What counts are the last weights: nothing is
@@ -27,11 +30,13 @@ import real_report
 import real_video
 from absl import flags
 from levelling import Camera, level
+from PIL import Image
 from real_report import STAGES
 from real_truth import SEEN, check_data, load_truth
 from whole_numbers import read_whole_numbers
 
 from kitti_eval import command
+from kitti_eval.files import write_aside
 from sfmlearner_tf.errors import UserError
 from sfmlearner_tf.presets import PRESETS
 from sfmlearner_tf.run_config import holds_run
@@ -45,6 +50,14 @@ class Recording(NamedTuple):
     frames: int  # for training
     times: int  # how often an example comes in an epoch
     pitch_deg: float = 0.0  # how far the camera looks up
+
+
+class Training(NamedTuple):
+    name: str
+    dataset_dir: str
+    steps: int
+    options: list[str]
+    start: list[str]  # the flag that names what it begins with
 
 
 RECORDINGS = {
@@ -70,7 +83,7 @@ _TRAFFIC = flags.DEFINE_float("traffic", 0.0, "Traffic of the generated streets,
 def main() -> None:
     if not set(_STAGES.value) <= set(STAGES):
         raise UserError(f"--stages: expected any of {', '.join(STAGES)}, found {','.join(_STAGES.value)}")
-    if not {variant.partition("+")[0] for variant in _VARIANTS.value} <= set(PRESETS):
+    if not {split_variant(variant)[0] for variant in _VARIANTS.value} <= set(PRESETS):
         raise UserError(f"--variants: expected presets ({', '.join(PRESETS)}), found {','.join(_VARIANTS.value)}")
     steps, seeds = read_whole_numbers(_STEPS, 1), read_whole_numbers(_SEEDS)
     if len(steps) != 2:
@@ -82,27 +95,34 @@ def main() -> None:
         real_report.write_rows(results / f"{real_report.TRIVIAL}.csv", real_video.evaluate_trivial_predictors(truth))
         streets, video = make_streets(folder), ",".join(prepare_video(data, folder))
         for variant, seed in itertools.product(_VARIANTS.value, seeds):
-            for name, dataset_dir, count, further in plan(folder, variant, seed, steps, streets, video):
-                if not (results / f"{name}.csv").exists():
-                    train(folder / "runs" / name, variant, dataset_dir, count, seed, *further)
-                    measure(truth, folder / "runs" / name, count, results / f"{name}.csv")
+            for training in plan(folder, variant, seed, steps, streets, video):
+                path, checkpoint_dir = results / f"{training.name}.csv", folder / "runs" / training.name
+                if not path.exists():
+                    train(training, seed, checkpoint_dir)
+                    measure(truth, checkpoint_dir, training.steps, path)
     real_report.write_report(results)
 
 
-def plan(
-    folder: Path, variant: str, seed: int, steps: list[int], streets: str, video: str
-) -> Iterator[tuple[str, str, int, list[str]]]:
-    """Of each training of --stages: its name, its data, its steps and further flags."""
+def split_variant(variant: str) -> list[str]:
+    """The preset, and each option that is changed."""
+    return variant.replace(":", "+").split("+")
+
+
+def plan(folder: Path, variant: str, seed: int, steps: list[int], streets: str, video: str) -> Iterator[Training]:
+    """The trainings of --stages."""
     first, second = steps
-    names = {stage: f"{variant}-{stage}-{first if stage == 'generated' else second}-{seed}" for stage in STAGES}
-    start = f"--init_checkpoint_file={folder / 'runs' / names['generated'] / 'model.latest'}"
+    begun = variant.partition(":")[0]
+    generated = f"{begun}-generated-{first}-{seed}"
+    start = f"--init_checkpoint_file={folder / 'runs' / generated / 'model.latest'}"
     stages = {
-        "generated": (streets, first, []),
-        "both": (f"{video},{streets}", second, [start]),
-        "real": (video, second, []),
+        "generated": Training(generated, streets, first, make_options(begun), []),
+        "both": Training(
+            f"{variant}-both-{second}-{seed}", f"{video},{streets}", second, make_options(variant), [start]
+        ),
+        "real": Training(f"{variant}-real-{second}-{seed}", video, second, make_options(variant), []),
     }
     for stage in _STAGES.value:
-        yield (names[stage], *stages[stage])
+        yield stages[stage]
 
 
 def make_streets(folder: Path) -> str:
@@ -116,30 +136,46 @@ def prepare_video(data: Path, folder: Path) -> list[str]:
     """The folders of the formatted real video, with how often each counts."""
     formatted = []
     for name, recording in RECORDINGS.items():
-        frames, dump_root = folder / "frames" / name, folder / "formatted" / name
+        frames, masks = folder / "frames" / name, folder / "masks" / name
         paths = sorted((data / "real_video" / name).glob("*.jpg"))[: recording.frames]
         camera = level(paths, recording.camera, recording.pitch_deg, frames)
+        dump_root, mask_flags = folder / "formatted" / name, []
+        if _TRAFFIC.value:
+            write_empty_masks(frames, masks)
+            dump_root, mask_flags = folder / "formatted_with_masks" / name, [f"--masks_dir={masks}", "--tracked_masks"]
         demo_world.call(
             "sfmlearner_tf.tools.prepare_train_data", f"--dataset_dir={frames}", "--dataset_name=images",
             f"--dump_root={dump_root}", "--seq_length=3", f"--intrinsics={','.join(map(str, camera))}",
-            f"--min_flow_px={LEAST_FLOW_PX}", "--jpeg_quality=90", *size_flags(),
+            f"--min_flow_px={LEAST_FLOW_PX}", "--jpeg_quality=90", *size_flags(), *mask_flags,
         )  # fmt: skip
         formatted.append(f"{dump_root}:{recording.times}")
     return formatted
+
+
+def write_empty_masks(frames: Path, folder: Path) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    for frame in frames.iterdir():
+        with Image.open(frame) as image, write_aside(folder / f"{frame.stem}.png") as file:
+            Image.new("L", image.size).save(file, "PNG")
 
 
 def size_flags() -> tuple[str, str]:
     return f"--img_height={FLAGS.img_height}", f"--img_width={FLAGS.img_width}"
 
 
-def train(checkpoint_dir: Path, variant: str, dataset_dir: str, steps: int, seed: int, *further: str) -> None:
+def make_options(variant: str) -> list[str]:
+    """The flags of a variant, those of both stages."""
+    preset, *changes = split_variant(variant)
+    return [f"--preset={preset}", *(f"--{change}" for change in changes)]
+
+
+def train(training: Training, seed: int, checkpoint_dir: Path) -> None:
     """Trains, and keeps the checkpoint of every epoch."""
-    preset, *changes = variant.split("+")
+    start = ["--continue_train"] if holds_run(str(checkpoint_dir)) else training.start
     demo_world.call(
-        "sfmlearner_tf.train", f"--preset={preset}", *(f"--{change}" for change in changes), f"--seed={seed}",
-        f"--dataset_dir={dataset_dir}", f"--checkpoint_dir={checkpoint_dir}", f"--max_steps={steps + 1}",
-        *size_flags(), "--val_freq=0", "--max_to_keep=1000",
-        *(["--continue_train"] if holds_run(str(checkpoint_dir)) else further),
+        "sfmlearner_tf.train", *training.options, *start, f"--seed={seed}", f"--dataset_dir={training.dataset_dir}",
+        f"--checkpoint_dir={checkpoint_dir}", f"--max_steps={training.steps + 1}", *size_flags(),
+        "--val_freq=0", "--max_to_keep=1000",
     )  # fmt: skip
 
 

@@ -25,7 +25,10 @@ def make_world(
     width: int = WIDTH,
     traffic: float = 0.0,
 ) -> None:
-    """Renders the world to `folder`/world and prepares it for training in `folder`/formatted."""
+    """Renders the world to `folder`/world and prepares it for training in `folder`/formatted.
+
+    With traffic, the masks of its vehicles are prepared, too.
+    """
     call(
         "sfmlearner_tf.tools.make_synthetic_kitti",
         f"--output_dir={folder / 'world'}",
@@ -49,6 +52,7 @@ def make_world(
         f"--img_width={width}",
         # In images this small, at the release's 75, JPEG artefacts outweigh the motion of distant objects.
         "--jpeg_quality=95",
+        *([f"--masks_dir={folder / 'world' / 'kitti_raw_masks'}", "--tracked_masks"] if traffic else []),
     )
 
 
