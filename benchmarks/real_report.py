@@ -14,6 +14,7 @@ from kitti_eval.files import write_aside
 
 RESULTS = DOCS / "real_video"
 STAGES = ("generated", "both", "real")
+THEN = "+then+"  # in a variant, before what is changed in the second stage alone
 TRIVIAL = "trivial"  # the CSV of the trivial predictors
 # A variant, a stage and its steps; of each seed its errors by step.
 Runs = dict[tuple[str, str, str], dict[str, dict[str, Errors]]]
@@ -57,7 +58,7 @@ def write_report(results: Path) -> None:
 
 
 def format_name(variant: str, stage: str) -> str:
-    return f"{variant.replace(':', ', then ').replace('+', ', ')}, {stage}"
+    return f"{variant.replace(THEN, ', then ').replace('+', ', ')}, {stage}"
 
 
 def format_cells(errors: list[Errors], mean_depth: Errors) -> list[str]:
@@ -89,7 +90,7 @@ def draw_curves(runs: Runs, trivial: dict[str, Errors], path: Path) -> None:
         for number, ((variant, stage, _), found) in enumerate(shown):
             for i, (seed, rows) in enumerate(found.items()):
                 points = [(int(step), select(errors)) for step, errors in rows.items()]
-                start = starts.get((variant.partition(":")[0], seed))
+                start = starts.get((variant.partition(THEN)[0], seed))
                 if stage == "both" and start:
                     points.insert(0, (0, select(list(start.values())[-1])))
                 label = None if i else format_name(variant, stage)

@@ -2,10 +2,11 @@
 
     python benchmarks/train_on_real.py --data_dir=data --output_dir=real --variants=recommended --seeds=1,2,3
 
-A variant is a preset, or one with options changed, such as recommended+ssim_weight=0; what stands after a colon, as in
-recommended:ssim_weight=0, is changed where real video is seen, not in the first stage. Batch 4, images of --img_height
-x --img_width. --stages: generated is the first stage alone, of the generated world of benchmarks/learning.py; both goes
-on from its last weights; real begins from random weights on the real video alone, with the steps of the second stage.
+A variant is a preset, or one with options changed, such as recommended+ssim_weight=0; what stands after +then+, as in
+recommended+then+ssim_weight=0, is changed where real video is seen, not in the first stage. Batch 4, images of
+--img_height x --img_width. --stages: generated is the first stage alone, of the generated world of
+benchmarks/learning.py; both goes on from its last weights; real begins from random weights on the real video alone,
+with the steps of the second stage.
 Left out of training: frames 38 on of the odometry pieces, frames 1,800 on of Malaga, drive 0052.
 
 With --traffic the generated streets have masks of their vehicles, and the real video has empty ones.
@@ -105,13 +106,13 @@ def main() -> None:
 
 def split_variant(variant: str) -> list[str]:
     """The preset, and each option that is changed."""
-    return variant.replace(":", "+").split("+")
+    return variant.replace(real_report.THEN, "+").split("+")
 
 
 def plan(folder: Path, variant: str, seed: int, steps: list[int], streets: str, video: str) -> Iterator[Training]:
     """The trainings of --stages."""
     first, second = steps
-    begun = variant.partition(":")[0]
+    begun = variant.partition(real_report.THEN)[0]
     generated = f"{begun}-generated-{first}-{seed}"
     start = f"--init_checkpoint_file={folder / 'runs' / generated / 'model.latest'}"
     stages = {

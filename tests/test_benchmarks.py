@@ -69,7 +69,7 @@ def test_the_report_of_real_video_has_each_seeds_last_errors_beside_the_mean_dep
     )
     (tmp_path / "release-both-20-1.csv").write_text(header + "10,9,9,9,9,9\n20,0.2,0.1,0.4,0.01,0.02\n")
     (tmp_path / "release-both-20-2.csv").write_text(header + "20,0.1,0.2,0.6,0.03,0.04\n")
-    (tmp_path / "release:ssim_weight=0.85+smooth_weight=0.1-both-20-1.csv").write_text(
+    (tmp_path / "release+then+ssim_weight=0.85+smooth_weight=0.1-both-20-1.csv").write_text(
         header + "20,0.4,0.2,0.5,0.04,0.05\n"
     )
     (tmp_path / "release-generated-40-1.csv").write_text(header + "40,0.4,0.2,0.1,0.05,0.06\n")
