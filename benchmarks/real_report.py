@@ -87,13 +87,13 @@ def draw_curves(runs: Runs, trivial: dict[str, Errors], path: Path) -> None:
     figure = Figure(figsize=(15, 5.5), layout="constrained")
     for axis, (title, (select, baseline)) in zip(figure.subplots(1, len(panels)), panels.items()):
         shown = [(key, found) for key, found in runs.items() if key[1] != "generated"]
-        for number, ((variant, stage, _), found) in enumerate(shown):
+        for number, ((variant, stage, steps), found) in enumerate(shown):
             for i, (seed, rows) in enumerate(found.items()):
                 points = [(int(step), select(errors)) for step, errors in rows.items()]
                 start = starts.get((variant.partition(THEN)[0], seed))
                 if stage == "both" and start:
                     points.insert(0, (0, select(list(start.values())[-1])))
-                label = None if i else format_name(variant, stage)
+                label = None if i else f"{format_name(variant, stage)}, {steps}"
                 axis.plot(*zip(*points), color=f"C{number}", marker=".", label=label)
         axis.axhline(select(trivial[baseline]), color="grey", linestyle="--")
         axis.set(title=title, xlabel="step on real video", yscale="log")
