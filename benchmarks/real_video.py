@@ -44,6 +44,9 @@ _PICTURE = flags.DEFINE_string("picture", None, "PNG to draw the depth of four f
 _WITH_IMAGES = flags.DEFINE_bool(
     "with_images", False, "With --picture, draw the frames and what is known of them, too."
 )
+_MOTION_PICTURE = flags.DEFINE_string(
+    "motion_picture", None, "PNG to draw the learned speed and direction of each frame into, beside the true ones."
+)
 # The set of frames, and which of them.
 DRAWN = (("01", 0), ("06", 0), ("06", 12), ("0052", 6))
 
@@ -65,11 +68,14 @@ class Errors(NamedTuple):
 
 def main() -> None:
     data, folder = Path(_DATA_DIR.value), Path(_OUTPUT_DIR.value)
-    if _PICTURE.value and not _CKPT_FILES.value:
-        raise UserError("--picture: expected checkpoints to draw, found no --ckpt_files")
+    for picture in (_PICTURE, _MOTION_PICTURE):
+        if picture.value and not _CKPT_FILES.value:
+            raise UserError(f"--{picture.name}: expected checkpoints to draw, found no --ckpt_files")
     measure(data, folder, _CKPT_FILES.value)
     if _PICTURE.value:
         draw_depths(load_truth(data, folder / "truth.npz"), _CKPT_FILES.value, Path(_PICTURE.value))
+    if _MOTION_PICTURE.value:
+        draw_motions(load_truth(data, folder / "truth.npz"), _CKPT_FILES.value, Path(_MOTION_PICTURE.value))
 
 
 def measure(data: Path, folder: Path, ckpt_files: list[str]) -> None:
@@ -107,21 +113,31 @@ def evaluate_checkpoint(truth: dict[str, np.ndarray], ckpt_file: str) -> Errors:
 
     height, width = _IMG_HEIGHT.value, _IMG_WIDTH.value
     depth = prediction.load_depth_predictor(ckpt_file, height, width)
-    pose = prediction.load_pose_predictor(ckpt_file, height, width, 3)
 
     def predict(images: np.ndarray) -> list[np.ndarray]:
         return [depth.predict(shrink(image, height, width)[None]).numpy()[0] for image in images]
 
     errors = evaluate_depths(truth, predict)
-    ates = []
+    motions = predict_motions(truth, ckpt_file)
+    return Errors(*errors, *(compute_ate_5(truth[f"poses_{each}"], motions[each]) for each in SEQUENCES))
+
+
+def predict_motions(truth: dict[str, np.ndarray], ckpt_file: str) -> dict[str, np.ndarray]:
+    """Of each sequence the motion [n - 1, 4, 4] from each frame to the one after it."""
+    from sfmlearner_tf import prediction
+
+    height, width = _IMG_HEIGHT.value, _IMG_WIDTH.value
+    pose = prediction.load_pose_predictor(ckpt_file, height, width, 3)
+    to_next = {}
     for sequence in SEQUENCES:
         frames = [shrink(frame, height, width) for frame in truth[f"frames_{sequence}"]]
         windows = [frames[i : i + 3] for i in range(len(frames) - 2)]
         motions = pose_vectors_to_matrices(pose.predict_windows(windows))
         # Window i gives the motion from its second frame to its third; the first window that from the first frame, too.
-        to_next = [np.linalg.inv(motions[0, 0]), *(each[2] @ np.linalg.inv(each[1]) for each in motions)]
-        ates.append(compute_ate_5(truth[f"poses_{sequence}"], np.array(to_next)))
-    return Errors(*errors, *ates)
+        to_next[sequence] = np.array(
+            [np.linalg.inv(motions[0, 0]), *(each[2] @ np.linalg.inv(each[1]) for each in motions)]
+        )
+    return to_next
 
 
 def evaluate_depths(truth: dict[str, np.ndarray], predict: Callable[[np.ndarray], Any]) -> list[float]:
@@ -172,6 +188,30 @@ def draw_depths(truth: dict[str, np.ndarray], ckpt_files: list[str], path: Path)
         axis.set_title(title, fontsize=9)
     for axis in axes.flat:
         axis.set(xticks=[], yticks=[])
+    figure.savefig(path, dpi=80)
+
+
+def draw_motions(truth: dict[str, np.ndarray], ckpt_files: list[str], path: Path) -> None:
+    """The camera's translation from each frame to the next, as each checkpoint has it and as it was."""
+    from matplotlib.figure import Figure
+
+    motions = {"/".join(Path(each).parts[-2:]): predict_motions(truth, each) for each in ckpt_files}
+    true = {each: truth[f"poses_{each}"] for each in SEQUENCES}
+    motions["true"] = {each: np.linalg.inv(poses[1:]) @ poses[:-1] for each, poses in true.items()}
+    figure = Figure(figsize=(12, 6), layout="constrained")
+    for row, sequence in zip(figure.subplots(len(SEQUENCES), 3), SEQUENCES):
+        for name, found in motions.items():
+            # Where the next frame's camera is.
+            ahead = np.linalg.inv(found[sequence])[:, :3, 3]
+            speed = np.linalg.norm(ahead, axis=1)
+            right, down = (np.degrees(np.arctan2(ahead[:, axis], ahead[:, 2])) for axis in (0, 1))
+            style = {"color": "black", "linewidth": 3} if name == "true" else {"marker": "."}
+            for axis, values in zip(row, (speed / speed.mean(), right, down)):
+                axis.plot(DRIVEN[:-1], values, label=name, **style)
+        for axis, title in zip(row, ("speed over its mean", "direction, degrees to the right", "degrees down")):
+            axis.set(title=f"{sequence}: {title}", xlabel="frame")
+            axis.grid(alpha=0.3)
+    figure.legend(*figure.axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=4)
     figure.savefig(path, dpi=80)
 
 
