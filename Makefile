@@ -87,11 +87,12 @@ RECORDINGS ?= data
 VARIANTS ?= scale_consistent
 STEPS ?= 4000,2500
 SEEDS ?= 1
+TRAFFIC ?= 0
 
 real: setup
 	$(VENV)/bin/python -m pip install --quiet -e . opencv-python-headless
 	$(VENV)/bin/python benchmarks/train_on_real.py --data_dir=$(RECORDINGS) --output_dir=real --results_dir=real/results \
-		--variants=$(VARIANTS) --steps=$(STEPS) --seeds=$(SEEDS) --img_height=64 --img_width=208
+		--variants=$(VARIANTS) --steps=$(STEPS) --seeds=$(SEEDS) --traffic=$(TRAFFIC) --img_height=64 --img_width=208
 
 bench: setup
 	$(VENV)/bin/python benchmarks/bench.py
