@@ -71,16 +71,16 @@ def main() -> None:
     for picture in (_PICTURE, _MOTION_PICTURE):
         if picture.value and not _CKPT_FILES.value:
             raise UserError(f"--{picture.name}: expected checkpoints to draw, found no --ckpt_files")
-    measure(data, folder, _CKPT_FILES.value)
-    if _PICTURE.value:
-        draw_depths(load_truth(data, folder / "truth.npz"), _CKPT_FILES.value, Path(_PICTURE.value))
-    if _MOTION_PICTURE.value:
-        draw_motions(load_truth(data, folder / "truth.npz"), _CKPT_FILES.value, Path(_MOTION_PICTURE.value))
-
-
-def measure(data: Path, folder: Path, ckpt_files: list[str]) -> None:
-    """Prints the table; `folder`: where the truth is kept."""
     truth = load_truth(data, folder / "truth.npz")
+    measure(truth, _CKPT_FILES.value)
+    if _PICTURE.value:
+        draw_depths(truth, _CKPT_FILES.value, Path(_PICTURE.value))
+    if _MOTION_PICTURE.value:
+        draw_motions(truth, _CKPT_FILES.value, Path(_MOTION_PICTURE.value))
+
+
+def measure(truth: dict[str, np.ndarray], ckpt_files: list[str]) -> None:
+    """Prints the table."""
     print(HEADER)
     for name, errors in evaluate_trivial_predictors(truth).items():
         print(format_row(name, errors))
@@ -164,10 +164,7 @@ def draw_depths(truth: dict[str, np.ndarray], ckpt_files: list[str], path: Path)
     from sfmlearner_tf import prediction
 
     height, width = _IMG_HEIGHT.value, _IMG_WIDTH.value
-    predictors = {
-        "/".join(Path(ckpt_file).parts[-2:]): prediction.load_depth_predictor(ckpt_file, height, width)
-        for ckpt_file in ckpt_files
-    }
+    predictors = {shorten(each): prediction.load_depth_predictor(each, height, width) for each in ckpt_files}
     titles = [*(["frame", "known depth"] if _WITH_IMAGES.value else []), *predictors]
     figure = Figure(figsize=(3.4 * len(titles), 1.25 * len(DRAWN)), layout="constrained")
     axes = figure.subplots(len(DRAWN), len(titles), squeeze=False)
@@ -195,7 +192,7 @@ def draw_motions(truth: dict[str, np.ndarray], ckpt_files: list[str], path: Path
     """The camera's translation from each frame to the next, as each checkpoint has it and as it was."""
     from matplotlib.figure import Figure
 
-    motions = {"/".join(Path(each).parts[-2:]): predict_motions(truth, each) for each in ckpt_files}
+    motions = {shorten(each): predict_motions(truth, each) for each in ckpt_files}
     true = {each: truth[f"poses_{each}"] for each in SEQUENCES}
     motions["true"] = {each: np.linalg.inv(poses[1:]) @ poses[:-1] for each, poses in true.items()}
     figure = Figure(figsize=(12, 6), layout="constrained")
@@ -213,6 +210,11 @@ def draw_motions(truth: dict[str, np.ndarray], ckpt_files: list[str], path: Path
             axis.grid(alpha=0.3)
     figure.legend(*figure.axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=4)
     figure.savefig(path, dpi=80)
+
+
+def shorten(ckpt_file: str) -> str:
+    """A checkpoint and its run."""
+    return "/".join(Path(ckpt_file).parts[-2:])
 
 
 def make_depth_norm() -> Any:

@@ -142,7 +142,7 @@ def prepare_video(data: Path, folder: Path) -> list[str]:
         camera = level(paths, recording.camera, recording.pitch_deg, frames)
         dump_root, mask_flags = folder / "formatted" / name, []
         if _TRAFFIC.value:
-            write_empty_masks(frames, masks)
+            write_empty_masks(paths, masks)
             dump_root, mask_flags = folder / "formatted_with_masks" / name, [f"--masks_dir={masks}", "--tracked_masks"]
         demo_world.call(
             "sfmlearner_tf.tools.prepare_train_data", f"--dataset_dir={frames}", "--dataset_name=images",
@@ -153,11 +153,13 @@ def prepare_video(data: Path, folder: Path) -> list[str]:
     return formatted
 
 
-def write_empty_masks(frames: Path, folder: Path) -> None:
-    folder.mkdir(parents=True, exist_ok=True)
-    for frame in frames.iterdir():
-        with Image.open(frame) as image, write_aside(folder / f"{frame.stem}.png") as file:
-            Image.new("L", image.size).save(file, "PNG")
+def write_empty_masks(paths: list[Path], folder: Path) -> None:
+    """What is in `folder` already is not written again."""
+    for path in paths:
+        target = folder / f"{path.stem}.png"
+        if not target.exists():
+            with Image.open(path) as image, write_aside(target) as file:
+                Image.new("L", image.size).save(file, "PNG")
 
 
 def size_flags() -> tuple[str, str]:
@@ -165,7 +167,7 @@ def size_flags() -> tuple[str, str]:
 
 
 def make_options(variant: str) -> list[str]:
-    """The flags of a variant, those of both stages."""
+    """The flags of a variant."""
     preset, *changes = split_variant(variant)
     return [f"--preset={preset}", *(f"--{change}" for change in changes)]
 
